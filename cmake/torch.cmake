@@ -1,0 +1,60 @@
+# The torch-facing half: generated wrappers, libtorch_trn.so, and the Python door _C.
+# torch's own CMake package is not used: that of a CUDA build demands a CUDA toolkit.
+find_package(Python COMPONENTS Interpreter Development.Module REQUIRED)
+execute_process(
+  COMMAND ${Python_EXECUTABLE} -c
+          "import os; os.environ['TORCH_DEVICE_BACKEND_AUTOLOAD']='0'; import torch; print(os.path.dirname(torch.__file__)+';'+torch.__version__)"
+  OUTPUT_VARIABLE torch_facts OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+list(GET torch_facts 0 TORCH_DIR)
+list(GET torch_facts 1 TORCH_VERSION)
+if(NOT TORCH_VERSION MATCHES "^2\\.(11|12|13)\\.")
+  message(FATAL_ERROR "torch-trn needs torch 2.13; found ${TORCH_VERSION} in ${TORCH_DIR}")
+endif()
+
+add_library(torch_headers INTERFACE)
+target_include_directories(torch_headers SYSTEM INTERFACE
+  ${TORCH_DIR}/include ${TORCH_DIR}/include/torch/csrc/api/include)
+# The stub tables of DispatchStub are laid out by what the CPU build compiled in.
+target_compile_definitions(torch_headers INTERFACE
+  HAVE_AVX2_CPU_DEFINITION HAVE_AVX512_CPU_DEFINITION USE_DISTRIBUTED)
+target_link_directories(torch_headers INTERFACE ${TORCH_DIR}/lib)
+target_link_libraries(torch_headers INTERFACE torch torch_cpu c10)
+
+# Wrappers with PyTorch's own shape and type rules, from the installed torch's declarations.
+file(GLOB OP_SOURCES CONFIGURE_DEPENDS csrc/ops/*.cpp)
+file(GLOB CODEGEN_SOURCES CONFIGURE_DEPENDS csrc/ops/codegen/*.py)
+set(GENERATED_DIR ${CMAKE_BINARY_DIR}/generated)
+set(SHARDS 8)
+math(EXPR last_shard "${SHARDS} - 1")
+set(GENERATED_SOURCES)
+foreach(i RANGE ${last_shard})
+  list(APPEND GENERATED_SOURCES ${GENERATED_DIR}/register_${i}.cpp)
+endforeach()
+add_custom_command(
+  OUTPUT ${GENERATED_SOURCES} ${GENERATED_DIR}/structured.h
+  COMMAND ${CMAKE_COMMAND} -E env TORCH_DEVICE_BACKEND_AUTOLOAD=0
+          ${Python_EXECUTABLE} ${CMAKE_SOURCE_DIR}/csrc/ops/codegen/generate.py
+          --sources ${CMAKE_SOURCE_DIR}/csrc/ops --shards ${SHARDS} --out ${GENERATED_DIR}
+  DEPENDS ${CODEGEN_SOURCES} ${OP_SOURCES}
+  COMMENT "Generating operator wrappers for torch ${TORCH_VERSION}")
+
+file(GLOB TORCH_SOURCES CONFIGURE_DEPENDS csrc/runtime/*.cpp csrc/ops/*.cpp)
+add_library(torch_trn SHARED ${TORCH_SOURCES} ${GENERATED_SOURCES}
+  $<TARGET_OBJECTS:trn_kernels> $<TARGET_OBJECTS:trn_driver>)
+set_source_files_properties(${GENERATED_SOURCES} PROPERTIES COMPILE_FLAGS "-O1 -w")
+target_include_directories(torch_trn PRIVATE csrc kernels ${GENERATED_DIR})
+target_link_libraries(torch_trn PUBLIC torch_headers Threads::Threads ${CMAKE_DL_LIBS})
+if(dnnl_FOUND)
+  target_link_libraries(torch_trn PRIVATE DNNL::dnnl)
+endif()
+set_target_properties(torch_trn PROPERTIES
+  LIBRARY_OUTPUT_DIRECTORY ${TRN_OUTPUT}/lib
+  BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "$ORIGIN")
+
+file(GLOB BIND_SOURCES CONFIGURE_DEPENDS csrc/bind/*.cpp)
+Python_add_library(_C MODULE ${BIND_SOURCES})
+target_include_directories(_C PRIVATE csrc kernels)
+target_link_libraries(_C PRIVATE torch_trn torch_python)
+set_target_properties(_C PROPERTIES
+  PREFIX "" SUFFIX ".so" LIBRARY_OUTPUT_DIRECTORY ${TRN_OUTPUT}
+  BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "$ORIGIN/lib")
