@@ -57,9 +57,9 @@ struct Call {
   int64_t work;       // independent items; the driver hands out ranges of [0, work)
   int64_t grain;      // fewest items worth a thread of their own
   int32_t noperands;  // operands [0, noperands) are valid
-  int32_t noutputs;   // of these the first are written
+  int32_t noutputs;   // of these the first are written (and may be read)
   int32_t site;       // who launched it: see ops/launch.h; 0 is unknown
-  int32_t flags;      // free for the kernel
+  int16_t nints, nreals;  // of ints and reals the first are valid
   int64_t ints[kMaxInts];
   double reals[kMaxReals];
   Operand operand[kMaxOperands];
