@@ -25,7 +25,8 @@ inline constexpr int kMaxReals = 8;
 inline constexpr int64_t kScratchBytes = 4 << 20;  // private memory of each compute thread
 
 // A strided view of device memory. `sizes` and `strides` count elements, outermost first.
-// With data == nullptr it is an immediate: one scalar held in `value`, all strides 0.
+// With data == nullptr it is an immediate: one scalar held in `value`, all strides 0; with
+// ndim < 0 it is absent: an optional argument that was not given.
 struct Operand {
   void* data;
   DType dtype;
@@ -37,6 +38,7 @@ struct Operand {
   int64_t sizes[kMaxDims];
   int64_t strides[kMaxDims];
 
+  TRN_INLINE bool absent() const { return ndim < 0; }
   template <class T>
   TRN_INLINE T* as() const {
     return static_cast<T*>(data);
