@@ -1,4 +1,4 @@
-// From tensors to a queued Call: operands, scalars, the current stream.
+// From tensors to a queued packet: operands, scalars, the current stream.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -8,6 +8,7 @@
 #include <initializer_list>
 #include <optional>
 
+#include "driver/driver.h"
 #include "kernel.h"
 
 namespace trn::ops {
@@ -34,7 +35,8 @@ class Launch {
   Launch& in(const at::Tensor& t);   // read; an undefined tensor is absent() to the kernel
   Launch& in(const std::optional<at::Tensor>& t);
   Launch& scalar(const at::Scalar& value, DType type);  // an immediate operand
-  Launch& raw(const Operand& o, bool output);
+  // An operand made by hand; `device` is where its memory lies, -1 for an immediate.
+  Launch& raw(const Operand& o, bool output, c10::DeviceIndex device);
   Launch& ints(std::initializer_list<int64_t> values);  // appended
   Launch& ints(c10::IntArrayRef values);                // appended
   Launch& reals(std::initializer_list<double> values);  // appended
@@ -44,7 +46,9 @@ class Launch {
   void run(int64_t work, int64_t grain);
 
  private:
-  Call call_;
+  Operand& next(bool output, c10::DeviceIndex device);
+
+  driver::Packet packet_;
   c10::DeviceIndex device_ = -1;
 };
 

@@ -1,6 +1,6 @@
 // What a family file includes to define operators, and how the generator finds them.
 //
-// The generator (codegen/generate.py) scans csrc/ops/*.cpp for the two macros below and emits the
+// The generator (codegen/generate.py) scans csrc/ops/*.cpp for the macros below and emits the
 // PrivateUse1 wrapper with PyTorch's device checks and device guard; nothing else registers:
 //
 //   TRN_IMPL_FUNC(mm_out)(const at::Tensor& self, const at::Tensor& mat2, const at::Tensor& out) {
@@ -14,7 +14,10 @@
 //                                // the signature is the native function's C++ form (the one in
 //                                // ATen/ops/<name>_native.h).
 //
-// Both take precedence over a kernel that PyTorch shares between CPU and CUDA. They stand in
+//   at::Tensor TRN_OP_ACROSS(_copy_from)(...) { ... }
+//                                // the same without the check that all tensors share one device.
+//
+// All take precedence over a kernel that PyTorch shares between CPU and CUDA. They stand in
 // namespace trn::ops, at namespace scope, each on a line of its own, never inside another macro.
 #pragma once
 
@@ -25,3 +28,4 @@
 
 #define TRN_OP(name) name
 #define TRN_IMPL_FUNC(name) void structured_##name##_trn::impl
+#define TRN_OP_ACROSS(name) name
