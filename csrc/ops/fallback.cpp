@@ -1,0 +1,183 @@
+// The CPU fallback: what runs, what is counted, what is refused.
+#include "ops/fallback.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/core/Generator.h>
+#include <c10/core/DeviceGuard.h>
+#include <torch/library.h>
+
+#include <atomic>
+#include <mutex>
+#include <set>
+
+#include "base/option.h"
+#include "base/site.h"
+#include "runtime/generator.h"
+
+namespace trn::ops {
+namespace {
+
+constexpr const char* kNoKernel = "no kernel";
+thread_local const char* reason_now = kNoKernel;
+
+std::mutex mutex;
+std::map<std::string, FallbackCount> by_op;
+std::map<std::pair<std::string, std::string>, FallbackCount> by_line;
+std::set<std::string> warned;
+
+FallbackMode mode_from_options() {
+  const std::string& word = options().fallback;
+  return word == "error" ? FallbackMode::error
+         : word == "silent" ? FallbackMode::silent : FallbackMode::warn;
+}
+std::atomic<FallbackMode>& mode() {
+  static std::atomic<FallbackMode> current{mode_from_options()};
+  return current;
+}
+
+template <class Visit>
+void for_each_tensor(const c10::IValue& value, Visit visit) {
+  if (value.isTensor()) {
+    if (value.toTensor().defined()) visit(value.toTensor());
+  } else if (value.isTensorList()) {
+    for (const at::Tensor& t : value.toTensorVector())
+      if (t.defined()) visit(t);
+  } else if (value.isOptionalTensorList()) {
+    for (const auto& t : value.toOptionalTensorVector())
+      if (t && t->defined()) visit(*t);
+  }
+}
+
+struct Arguments {
+  c10::Device device{c10::kPrivateUse1};
+  int64_t bytes = 0;
+};
+
+// Refuses what CUDA refuses: tensors of several devices (a CPU scalar is fine).
+Arguments check_arguments(const c10::OperatorHandle& op, const torch::jit::Stack& stack) {
+  Arguments found;
+  bool any = false;
+  const size_t n = op.schema().arguments().size();
+  const auto visit = [&](const at::Tensor& t) {
+    if (t.is_privateuseone()) {
+      TORCH_CHECK(!any || t.device() == found.device,
+                  "Expected all tensors to be on the same device, but found at least two devices, ",
+                  found.device, " and ", t.device(), "! (when calling ", op.schema().name(), ")");
+      found.device = t.device();
+      any = true;
+      found.bytes += static_cast<int64_t>(t.nbytes());
+    }
+  };
+  for (size_t i = 0; i < n; ++i) for_each_tensor(stack[stack.size() - n + i], visit);
+  const auto refuse = [&](const at::Tensor& t) {
+    TORCH_CHECK(!any || t.is_privateuseone() || t.dim() == 0,
+                "Expected all tensors to be on the same device, but found at least two devices, ",
+                found.device, " and ", t.device(), "! (when calling ", op.schema().name(), ")");
+  };
+  for (size_t i = 0; i < n; ++i) for_each_tensor(stack[stack.size() - n + i], refuse);
+  return found;
+}
+
+// An operator that draws random numbers gets a CPU generator seeded from the device's, so that
+// torch.manual_seed decides its numbers too.
+void replace_generator(const c10::OperatorHandle& op, torch::jit::Stack& stack,
+                       c10::Device device) {
+  const auto& arguments = op.schema().arguments();
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    if (arguments[i].real_type()->str() != "Generator?" &&
+        arguments[i].real_type()->str() != "Generator")
+      continue;
+    c10::IValue& value = stack[stack.size() - arguments.size() + i];
+    std::optional<at::Generator> given;
+    if (!value.isNone()) given = value.toGenerator();
+    if (given && given->device().is_cpu()) continue;
+    const auto [seed, offset] = runtime::reserve(given, device.index(), 4);
+    value = c10::IValue(at::detail::createCPUGenerator(seed ^ (offset * 0x9E3779B97F4A7C15ull)));
+  }
+}
+
+bool is_view(const c10::OperatorHandle& op) {
+  for (const auto& r : op.schema().returns())
+    if (r.alias_info() && !r.alias_info()->isWrite()) return true;
+  return false;
+}
+
+std::string name_of(const c10::OperatorHandle& op) {
+  const std::string& overload = op.operator_name().overload_name;
+  return overload.empty() ? op.operator_name().name : op.operator_name().name + "." + overload;
+}
+
+void count(const std::string& op, const char* reason, int64_t bytes) {
+  const std::string line = site_text(capture_site());
+  const auto add = [&](FallbackCount& c) {
+    c.calls += 1;
+    c.bytes += bytes;
+    c.reason = reason;
+  };
+  bool first = false;
+  {
+    std::lock_guard lock(mutex);
+    add(by_op[op]);
+    add(by_line[{op, line}]);
+    first = warned.insert(op).second;
+  }
+  if (options().has_verbose("fallback"))
+    std::fprintf(stderr, "trn,fallback,%s,%s,%lld,%s\n", op.c_str(), reason,
+                 static_cast<long long>(bytes), line.c_str());
+  if (first && fallback_mode() == FallbackMode::warn)
+    TORCH_WARN("The operator '", op, "' is not run by the trn device (", reason,
+               ") and falls back to the CPU", line.empty() ? "" : ", called from ", line,
+               ". This is said once an operator; torch.trn.fallback_report() counts them, "
+               "TRN_FALLBACK=error refuses them.");
+}
+
+}  // namespace
+
+FallbackMode fallback_mode() { return mode().load(std::memory_order_relaxed); }
+void set_fallback_mode(FallbackMode m) { mode().store(m, std::memory_order_relaxed); }
+
+std::map<std::string, FallbackCount> fallback_counts() {
+  std::lock_guard lock(mutex);
+  return by_op;
+}
+std::map<std::pair<std::string, std::string>, FallbackCount> fallback_counts_by_line() {
+  std::lock_guard lock(mutex);
+  return by_line;
+}
+void reset_fallback_counts() {
+  std::lock_guard lock(mutex);
+  by_op.clear();
+  by_line.clear();
+  warned.clear();
+}
+
+FallbackReason::FallbackReason(const char* reason) : previous_(reason_now) { reason_now = reason; }
+FallbackReason::~FallbackReason() { reason_now = previous_; }
+
+void boxed_fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
+  const std::string name = name_of(op);
+  const char* reason = reason_now;
+  const FallbackReason inner(kNoKernel);
+  TORCH_CHECK_NOT_IMPLEMENTED(
+      op.hasKernelForDispatchKey(c10::DispatchKey::CPU) ||
+          op.hasKernelForDispatchKey(c10::DispatchKey::CompositeExplicitAutograd) ||
+          op.hasKernelForDispatchKey(c10::DispatchKey::CompositeImplicitAutograd),
+      "Could not run '", name, "' on the trn device: it has no trn kernel (", reason,
+      ") and no CPU kernel to fall back to.");
+  TORCH_CHECK_NOT_IMPLEMENTED(!is_view(op), "The view operator '", name,
+                              "' has no trn kernel; views never fall back to the CPU.");
+  const Arguments arguments = check_arguments(op, *stack);
+  TORCH_CHECK_NOT_IMPLEMENTED(fallback_mode() != FallbackMode::error, "The operator '", name,
+                              "' is not run by the trn device (", reason,
+                              ") and TRN_FALLBACK=error refuses to run it on the CPU.");
+  count(name, reason, arguments.bytes);
+  const c10::DeviceGuard guard(arguments.device);
+  replace_generator(op, *stack, arguments.device);
+  at::native::cpu_fallback(op, stack, /*error_on_views=*/true);
+}
+
+TORCH_LIBRARY_IMPL(_, PrivateUse1, m) {
+  m.fallback(torch::CppFunction::makeFromBoxedFunction<&boxed_fallback>());
+}
+
+}  // namespace trn::ops
