@@ -111,6 +111,10 @@ void inject_fault(const std::string& what, int64_t n);
 // Whether a driver should fail this call; counts down. For drivers.
 bool fault_due(const char* what);
 
+// Whether this process is the child of a fork that happened after the devices were opened: their
+// threads and memory belong to the parent. For drivers.
+bool in_forked_child();
+
 // Threads that compute together, the queue's own included; 1 to the number of cores by default.
 void set_compute_threads(int threads);
 int compute_threads();

@@ -1,5 +1,6 @@
 // Drivers by name, the devices in use, and injected faults.
 #include <dlfcn.h>
+#include <pthread.h>
 
 #include <cstdlib>
 #include <mutex>
@@ -25,6 +26,8 @@ std::atomic<int64_t> allocate_fault{0}, submit_fault{0};
 std::atomic<int64_t>* fault_of(const std::string& what) {
   return what == "allocate" ? &allocate_fault : what == "submit" ? &submit_fault : nullptr;
 }
+
+std::atomic<bool> forked_child{false};
 
 // TRN_STRICT=fault:allocate:3 arms a fault before the first call.
 void arm_from_options() {
@@ -70,6 +73,7 @@ const std::vector<Device*>& devices(Status* why) {
   static const Opened* opened = [] {
     auto* o = new Opened;
     arm_from_options();
+    pthread_atfork(nullptr, nullptr, [] { forked_child.store(true); });
     auto result = open_driver(options().driver);
     o->status = result.status();
     if (result.ok())
@@ -79,6 +83,8 @@ const std::vector<Device*>& devices(Status* why) {
   if (why) *why = opened->status;
   return opened->devices;
 }
+
+bool in_forked_child() { return forked_child.load(std::memory_order_relaxed); }
 
 void inject_fault(const std::string& what, int64_t n) {
   if (auto* fault = fault_of(what)) fault->store(n);
