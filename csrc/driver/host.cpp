@@ -55,7 +55,7 @@ std::string fault_text(const Fault& fault) {
 class HostDevice final : public Device {
  public:
   HostDevice(int index, int64_t capacity, bool isolate)
-      : memory_(capacity, isolate, "trn:" + std::to_string(index))) {}
+      : memory_(capacity, isolate, "trn:" + std::to_string(index)) {}
 
   Properties properties() const override {
     return {"torch-trn host driver (" + processor_name() + ")",

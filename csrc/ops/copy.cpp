@@ -6,7 +6,6 @@
 #include <ATen/ops/empty_like.h>
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/Event.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/library.h>
 
 #include <cstring>
@@ -21,9 +20,7 @@ namespace {
 // Bits of ints[0] of the "copy" kernels.
 constexpr int64_t kConjugate = 1, kNegate = 2;
 
-c10::Stream current_stream(c10::Device device) {
-  return c10::impl::VirtualGuardImpl(c10::kPrivateUse1).getStream(device);
-}
+c10::Stream stream_of(const at::Tensor& t) { return runtime::current_stream(t.device().index()); }
 
 bool same_layout(const at::Tensor& a, const at::Tensor& b) {
   return a.scalar_type() == b.scalar_type() && a.is_conj() == b.is_conj() &&
@@ -60,6 +57,7 @@ driver::Packet copy_packet(driver::Direction direction, void* dst, const void* s
   p.dst = dst;
   p.src = src;
   p.bytes = bytes;
+  p.stamp = nullptr;
   return p;
 }
 
@@ -81,7 +79,7 @@ void transfer(driver::Direction direction, const at::Tensor& dst, const at::Tens
     return;
   }
   runtime::submit(device.index(), packet);
-  const c10::Stream stream = current_stream(device);
+  const c10::Stream stream = runtime::current_stream(device.index());
   if (non_blocking && host.is_pinned()) {
     at::getHostAllocator(c10::kPrivateUse1)
         ->record_event(host.data_ptr(), host.storage().data_ptr().get_context(), stream);
@@ -131,7 +129,7 @@ void copy_across(const at::Tensor& dst, const at::Tensor& src) {
   const bool direct = same_layout(dst, dense);
   const at::Tensor target =
       direct ? dst : at::empty(dst.sizes(), dst.options().memory_format(at::MemoryFormat::Contiguous));
-  const c10::Stream from = current_stream(src.device()), to = current_stream(dst.device());
+  const c10::Stream from = stream_of(src), to = stream_of(dst);
   c10::Event ready(c10::kPrivateUse1), done(c10::kPrivateUse1);
   ready.record(to);
   ready.block(from);
@@ -174,7 +172,7 @@ at::Tensor TRN_OP_ACROSS(_copy_from)(const at::Tensor& self, const at::Tensor& d
 
 at::Tensor TRN_OP_ACROSS(_copy_from_and_resize)(const at::Tensor& self, const at::Tensor& dst) {
   if (!dst.sizes().equals(self.sizes())) dst.resize_(self.sizes());
-  return _copy_from(self, dst, /*non_blocking=*/false);
+  return ops::_copy_from(self, dst, /*non_blocking=*/false);
 }
 
 // copy_ reaches _copy_from with its conj and neg bits still set (the kernels above handle them);

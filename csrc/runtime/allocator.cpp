@@ -1,0 +1,131 @@
+// The registered allocator: one cache a device.
+#include "runtime/allocator.h"
+
+#include <c10/util/Exception.h>
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <mutex>
+
+#include "driver/driver.h"
+#include "runtime/device_cache.h"
+
+namespace trn::runtime {
+namespace {
+
+std::atomic<bool> history{false};
+
+DeviceCache& cache_of(c10::DeviceIndex index) {
+  static auto* caches = new std::array<std::unique_ptr<DeviceCache>, 64>;
+  static auto* once = new std::array<std::once_flag, 64>;
+  if (index < 0) index = current_device();
+  TORCH_CHECK(index < device_count(), "Invalid device argument ", static_cast<int>(index),
+              ": did you call init?");
+  std::call_once((*once)[index], [&] { (*caches)[index] = std::make_unique<DeviceCache>(index); });
+  return *(*caches)[index];
+}
+
+void report(void* ptr, int64_t bytes, c10::DeviceIndex index) {
+  const auto stats = cache_of(index).stats();
+  c10::reportMemoryUsageToProfiler(ptr, bytes, stats.allocated_bytes[0].current,
+                                   stats.reserved_bytes[0].current,
+                                   c10::Device(c10::kPrivateUse1, index));
+}
+
+void free_block(void* context) {
+  auto* block = static_cast<Block*>(context);
+  if (!block || driver::in_forked_child()) return;  // a child's copy of the parent's tensors
+  const c10::DeviceIndex index = block->device;
+  void* ptr = block->ptr;
+  const int64_t bytes = static_cast<int64_t>(block->size);
+  cache_of(index).free(block);
+  if (C10_UNLIKELY(c10::memoryProfilingEnabled())) report(ptr, -bytes, index);
+}
+
+class CachingAllocator final : public c10::DeviceAllocator {
+ public:
+  c10::DataPtr allocate(size_t bytes) override {
+    const c10::DeviceIndex index = current_device();
+    const c10::Device where(c10::kPrivateUse1, index);
+    device(index);  // raises for a missing device or a forked child
+    if (bytes == 0) return {nullptr, nullptr, &free_block, where};
+    constexpr size_t kTooMuch = 1ull << 60;
+    TORCH_CHECK_WITH(OutOfMemoryError, bytes < kTooMuch,
+                     "TRN out of memory. Tried to allocate more than 1EB memory.");
+    Block* block = cache_of(index).allocate(bytes, current_stream(index));
+    if (C10_UNLIKELY(c10::memoryProfilingEnabled()))
+      report(block->ptr, static_cast<int64_t>(block->size), index);
+    return {block->ptr, block, &free_block, where};
+  }
+  // No raw deleter: the context of a pointer is its block, so that freeing looks nothing up.
+  c10::DeleterFnPtr raw_deleter() const override { return nullptr; }
+
+  void copy_data(void* dst, const void* src, size_t bytes) const override {
+    driver::Packet packet;
+    packet.kind = driver::PacketKind::copy;
+    packet.direction = driver::Direction::device_to_device;
+    packet.dst = dst;
+    packet.src = src;
+    packet.bytes = static_cast<int64_t>(bytes);
+    packet.stamp = nullptr;
+    submit(device_of_pointer(dst), packet);
+  }
+
+  bool initialized() override { return is_initialized(); }
+  void emptyCache(c10::MempoolId_t) override {
+    if (!is_initialized()) return;
+    for (c10::DeviceIndex i = 0; i < device_count(); ++i) cache_of(i).empty();
+  }
+  void recordStream(const c10::DataPtr& ptr, c10::Stream stream) override {
+    if (ptr.get_deleter() != &free_block || !ptr.get_context()) return;  // not our memory
+    auto* block = static_cast<Block*>(ptr.get_context());
+    cache_of(block->device).record_stream(block, stream);
+  }
+  c10::CachingDeviceAllocator::DeviceStats getDeviceStats(c10::DeviceIndex i) override {
+    return cache_of(i).stats();
+  }
+  void resetAccumulatedStats(c10::DeviceIndex i) override { cache_of(i).reset_accumulated(); }
+  void resetPeakStats(c10::DeviceIndex i) override { cache_of(i).reset_peaks(); }
+  std::pair<size_t, size_t> getMemoryInfo(c10::DeviceIndex i) override {
+    const driver::MemoryInfo info = device(i).memory();
+    return {static_cast<size_t>(info.free), static_cast<size_t>(info.total)};
+  }
+};
+
+CachingAllocator& instance() {
+  static auto* a = new CachingAllocator;
+  return *a;
+}
+REGISTER_ALLOCATOR(c10::kPrivateUse1, &instance());
+
+}  // namespace
+
+c10::DeviceAllocator* allocator() { return &instance(); }
+
+void set_memory_fraction(double fraction, c10::DeviceIndex device) {
+  TORCH_CHECK_VALUE(fraction >= 0 && fraction <= 1, "Invalid fraction value: ", fraction,
+                    ". Allowed range: 0~1");
+  cache_of(device).set_fraction(fraction);
+}
+double memory_fraction(c10::DeviceIndex device) { return cache_of(device).fraction(); }
+
+Snapshot memory_snapshot() {
+  Snapshot s;
+  for (c10::DeviceIndex i = 0; i < device_count(); ++i) {
+    if (is_initialized()) cache_of(i).snapshot(s.segments);
+    s.traces.push_back(is_initialized() ? cache_of(i).trace()
+                                        : decltype(cache_of(i).trace()){});
+  }
+  return s;
+}
+
+void record_memory_history(bool enabled, c10::CachingDeviceAllocator::CreateContextFn gather,
+                           size_t max_entries) {
+  history.store(enabled);
+  for (c10::DeviceIndex i = 0; i < device_count(); ++i)
+    cache_of(i).record_history(enabled, gather, max_entries);
+}
+bool is_memory_history_enabled() { return history.load(); }
+
+}  // namespace trn::runtime

@@ -1,0 +1,75 @@
+// The current device and the way to the driver.
+#include "runtime/device.h"
+
+#include <c10/util/Exception.h>
+
+#include <atomic>
+
+#include "base/option.h"
+
+namespace trn::runtime {
+namespace {
+
+// The name has to stand before torch parses its first "trn", whoever loads this library.
+[[maybe_unused]] const bool named = [] {
+  c10::register_privateuse1_backend("trn");
+  return true;
+}();
+
+thread_local c10::DeviceIndex current = 0;
+std::atomic<bool> opened{false};
+
+const std::vector<driver::Device*>& open_devices() {
+  Status why;
+  const auto& all = driver::devices(&why);
+  TORCH_CHECK(why.ok(), "TRN driver '", options().driver, "' cannot be used: ", why.message());
+  opened.store(true, std::memory_order_release);
+  return all;
+}
+
+}  // namespace
+
+c10::DeviceIndex device_count() noexcept {
+  const Options& o = options();
+  // The drivers in this library have as many devices as were asked for; another is asked itself.
+  if (o.driver == "host" || o.driver == "null") return static_cast<c10::DeviceIndex>(o.devices);
+  return static_cast<c10::DeviceIndex>(driver::devices().size());
+}
+
+c10::DeviceIndex current_device() noexcept { return current; }
+
+void set_device(c10::DeviceIndex index) {
+  if (index < 0) return;
+  TORCH_CHECK(index < device_count(), "TRN error: invalid device ordinal (trn:",
+              static_cast<int>(index), " of ", static_cast<int>(device_count()), " devices)");
+  current = index;
+}
+
+void set_device_unchecked(c10::DeviceIndex index) noexcept {
+  if (index >= 0) current = index;
+}
+
+driver::Device& device(c10::DeviceIndex index) {
+  TORCH_CHECK(!driver::in_forked_child(),
+              "Cannot re-initialize TRN in forked subprocess. To use TRN with multiprocessing, you "
+              "must use the 'spawn' start method");
+  static const auto& all = open_devices();
+  if (index < 0) index = current;
+  TORCH_CHECK(index < static_cast<c10::DeviceIndex>(all.size()),
+              "TRN error: invalid device ordinal (trn:", static_cast<int>(index), " of ",
+              all.size(), " devices)");
+  return *all[index];
+}
+
+bool is_initialized() noexcept { return opened.load(std::memory_order_acquire); }
+bool in_bad_fork() noexcept { return driver::in_forked_child(); }
+
+c10::DeviceIndex device_of_pointer(const void* p) noexcept {
+  if (!is_initialized()) return -1;
+  const auto& all = driver::devices();
+  for (size_t i = 0; i < all.size(); ++i)
+    if (all[i]->owns(p)) return static_cast<c10::DeviceIndex>(i);
+  return -1;
+}
+
+}  // namespace trn::runtime

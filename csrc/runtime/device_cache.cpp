@@ -1,0 +1,358 @@
+// CUDA's caching policy: rounding, best fit, splitting, merging, and giving back under pressure.
+#include "runtime/device_cache.h"
+
+#include <c10/core/AllocatorConfig.h>
+#include <c10/util/Exception.h>
+#include <c10/util/llvmMathExtras.h>
+
+#include <algorithm>
+
+#include "base/option.h"
+
+namespace trn::runtime {
+namespace {
+
+using c10::CachingAllocator::AcceleratorAllocatorConfig;
+using c10::CachingAllocator::StatType;
+
+// The figures of PyTorch's CUDA allocator, so that a program's memory looks as it is used to.
+constexpr size_t kMinBlock = 512;
+constexpr size_t kSmallSize = 1 << 20;      // largest "small" allocation
+constexpr size_t kSmallBuffer = 2 << 20;    // segment for small ones
+constexpr size_t kLargeBuffer = 20 << 20;   // segment for 1 to 10 MiB
+constexpr size_t kMinLargeAlloc = 10 << 20;
+constexpr size_t kRoundLarge = 2 << 20;
+
+size_t round_size(size_t size) {
+  if (size < kMinBlock) return kMinBlock;
+  const size_t divisions = AcceleratorAllocatorConfig::roundup_power2_divisions(size);
+  if (divisions > 1 && size > kMinBlock * divisions) {
+    const size_t floor = c10::llvm::PowerOf2Floor(size);
+    const size_t step = floor / divisions;
+    return step == 0 ? 2 * floor : (size + step - 1) / step * step;
+  }
+  return (size + kMinBlock - 1) / kMinBlock * kMinBlock;
+}
+
+size_t segment_size(size_t size) {
+  if (size <= kSmallSize) return kSmallBuffer;
+  if (size < kMinLargeAlloc) return kLargeBuffer;
+  return (size + kRoundLarge - 1) / kRoundLarge * kRoundLarge;
+}
+
+std::string readable(uint64_t bytes) {
+  char text[32];
+  const double b = static_cast<double>(bytes);
+  if (bytes <= 1024) std::snprintf(text, sizeof text, "%llu bytes", (unsigned long long)bytes);
+  else if (bytes <= 1048576) std::snprintf(text, sizeof text, "%.2f KiB", b / 1024);
+  else if (bytes <= 1073741824ull) std::snprintf(text, sizeof text, "%.2f MiB", b / 1048576);
+  else std::snprintf(text, sizeof text, "%.2f GiB", b / 1073741824);
+  return text;
+}
+
+
+template <class F>
+void each(const c10::CachingAllocator::StatTypes& types, F f) {
+  for (size_t i = 0; i < types.size(); ++i)
+    if (types[i]) f(i);
+}
+
+}  // namespace
+
+DeviceCache::DeviceCache(c10::DeviceIndex index) : index_(index) {
+  stats_.max_split_size = AcceleratorAllocatorConfig::max_split_size();
+}
+
+c10::CachingAllocator::StatTypes DeviceCache::types_of(const Pool& pool) const {
+  c10::CachingAllocator::StatTypes types = {false};
+  types[static_cast<size_t>(StatType::AGGREGATE)] = true;
+  types[static_cast<size_t>(pool.is_small ? StatType::SMALL_POOL : StatType::LARGE_POOL)] = true;
+  return types;
+}
+
+Block* DeviceCache::allocate(size_t bytes, c10::Stream stream) {
+  std::shared_ptr<c10::GatheredContext> context;
+  if (C10_UNLIKELY(history_) && gather_) context = gather_();  // before the lock: it may need the GIL
+  std::lock_guard lock(mutex_);
+  process_events();
+  const size_t size = round_size(bytes);
+  Pool& pool = size <= kSmallSize ? small_ : large_;
+  Block* block = find_cached(pool, size, stream);
+  if (!block) {
+    collect_garbage();
+    block = allocate_segment(pool, size, stream);
+  }
+  if (!block) {
+    ++stats_.num_alloc_retries;
+    if (release_cached()) block = allocate_segment(pool, size, stream);
+  }
+  if (!block) raise_out_of_memory(bytes);
+  block = split_if_worth(block, size);
+  block->allocated = true;
+  block->requested = bytes;
+  block->context = context;
+  active_.insert(block);
+  each(types_of(pool), [&](size_t i) {
+    stats_.allocation[i].increase(1);
+    stats_.allocated_bytes[i].increase(block->size);
+    stats_.active[i].increase(1);
+    stats_.active_bytes[i].increase(block->size);
+    stats_.requested_bytes[i].increase(block->requested);
+  });
+  if (block->size >= AcceleratorAllocatorConfig::max_split_size())
+    stats_.oversize_allocations.increase(1);
+  note(Action::ALLOC, block->ptr, bytes, stream, std::move(context));
+  return block;
+}
+
+Block* DeviceCache::find_cached(Pool& pool, size_t size, c10::Stream stream) {
+  if (AcceleratorAllocatorConfig::garbage_collection_threshold() > 0)
+    for (Block* b : pool.free) ++b->unused_rounds;
+  Block key(index_, stream, nullptr, size, &pool);
+  const auto it = pool.free.lower_bound(&key);
+  if (it == pool.free.end() || (*it)->stream != stream) return nullptr;
+  Block* block = *it;
+  const size_t max_split = AcceleratorAllocatorConfig::max_split_size();
+  // An oversize block is never split, so it is not spent on something much smaller.
+  if (size < max_split && block->size >= max_split) return nullptr;
+  if (size >= max_split &&
+      block->size >= size + AcceleratorAllocatorConfig::max_non_split_rounding_size())
+    return nullptr;
+  pool.free.erase(it);
+  block->unused_rounds = 0;
+  return block;
+}
+
+bool DeviceCache::take_from_driver(size_t bytes, void** ptr) {
+  driver::Device& d = device(index_);
+  const size_t limit = static_cast<size_t>(fraction_ * static_cast<double>(d.memory().total));
+  if (stats_.reserved_bytes[0].current + bytes > limit) return false;
+  auto result = d.allocate(static_cast<int64_t>(bytes));
+  if (!result.ok()) return false;
+  *ptr = result.value();
+  return true;
+}
+
+Block* DeviceCache::allocate_segment(Pool& pool, size_t size, c10::Stream stream) {
+  const size_t bytes = segment_size(size);
+  void* ptr = nullptr;
+  if (!take_from_driver(bytes, &ptr)) return nullptr;
+  each(types_of(pool), [&](size_t i) {
+    stats_.segment[i].increase(1);
+    stats_.reserved_bytes[i].increase(bytes);
+  });
+  ++stats_.num_device_alloc;
+  if (bytes >= AcceleratorAllocatorConfig::max_split_size()) stats_.oversize_segments.increase(1);
+  note(Action::SEGMENT_ALLOC, ptr, bytes, stream);
+  return new Block(index_, stream, static_cast<char*>(ptr), bytes, &pool);
+}
+
+Block* DeviceCache::split_if_worth(Block* block, size_t size) {
+  const size_t rest = block->size - size;
+  const bool was_split = block->is_split();
+  const bool worth =
+      block->pool->is_small
+          ? rest >= kMinBlock
+          : size < AcceleratorAllocatorConfig::max_split_size() && rest > kSmallSize;
+  if (worth) {
+    auto* tail = new Block(index_, block->stream, block->ptr + size, rest, block->pool);
+    tail->prev = block;
+    tail->next = block->next;
+    if (tail->next) tail->next->prev = tail;
+    block->next = tail;
+    block->size = size;
+    block->pool->free.insert(tail);
+  }
+  each(types_of(*block->pool), [&](size_t i) {
+    if (was_split) {
+      // A part of an inactive split is taken; what is left of it, if anything, stays one.
+      stats_.inactive_split_bytes[i].decrease(block->size);
+      if (!worth) stats_.inactive_split[i].decrease(1);
+    } else if (worth) {
+      stats_.inactive_split_bytes[i].increase(rest);
+      stats_.inactive_split[i].increase(1);
+    }
+  });
+  return block;
+}
+
+void DeviceCache::free(Block* block) {
+  std::shared_ptr<c10::GatheredContext> context;
+  if (C10_UNLIKELY(history_) && gather_) context = gather_();
+  std::lock_guard lock(mutex_);
+  block->allocated = false;
+  note(Action::FREE_REQUESTED, block->ptr, block->requested, block->stream, context);
+  each(types_of(*block->pool), [&](size_t i) {
+    stats_.allocation[i].decrease(1);
+    stats_.allocated_bytes[i].decrease(block->size);
+  });
+  if (block->size >= AcceleratorAllocatorConfig::max_split_size())
+    stats_.oversize_allocations.decrease(1);
+  if (block->used_on.empty()) return release_to_pool(block);
+  for (const c10::Stream& s : block->used_on) {
+    pending_.emplace_back();
+    pending_.back().block = block;
+    record(pending_.back().event, s, /*timing=*/false);
+    ++block->waiting_for;
+  }
+  block->used_on.clear();
+}
+
+void DeviceCache::record_stream(Block* block, c10::Stream stream) {
+  std::lock_guard lock(mutex_);
+  if (stream == block->stream) return;
+  auto& used = block->used_on;
+  if (std::find(used.begin(), used.end(), stream) == used.end()) used.push_back(stream);
+}
+
+// Looks at timelines only; nothing waits.
+void DeviceCache::process_events() {
+  for (size_t i = 0; i < pending_.size();) {
+    if (!query(pending_[i].event)) {
+      ++i;
+      continue;
+    }
+    Block* block = pending_[i].block;
+    pending_.erase(pending_.begin() + static_cast<int64_t>(i));
+    if (--block->waiting_for == 0) release_to_pool(block);
+  }
+}
+
+size_t DeviceCache::merge(Block* into, Block* neighbour) {
+  if (!neighbour || neighbour->allocated || neighbour->waiting_for) return 0;
+  if (into->prev == neighbour) {
+    into->ptr = neighbour->ptr;
+    into->prev = neighbour->prev;
+    if (into->prev) into->prev->next = into;
+  } else {
+    into->next = neighbour->next;
+    if (into->next) into->next->prev = into;
+  }
+  const size_t taken = neighbour->size;
+  into->size += taken;
+  into->pool->free.erase(neighbour);
+  delete neighbour;
+  return taken;
+}
+
+void DeviceCache::release_to_pool(Block* block) {
+  note(Action::FREE_COMPLETED, block->ptr, block->requested, block->stream, block->context);
+  const size_t size = block->size, requested = block->requested;
+  active_.erase(block);
+  block->context.reset();
+  // Erase neighbours from the set before sizes change: the set is ordered by size.
+  int merged = 0;
+  size_t merged_bytes = 0;
+  for (Block* neighbour : {block->prev, block->next}) {
+    const size_t n = merge(block, neighbour);
+    merged += n > 0;
+    merged_bytes += n;
+  }
+  block->pool->free.insert(block);
+  each(types_of(*block->pool), [&](size_t i) {
+    stats_.active[i].decrease(1);
+    stats_.active_bytes[i].decrease(size);
+    stats_.requested_bytes[i].decrease(requested);
+    for (int k = 0; k < merged; ++k) stats_.inactive_split[i].decrease(1);
+    if (block->is_split()) {
+      stats_.inactive_split[i].increase(1);
+      stats_.inactive_split_bytes[i].increase(size);
+    } else {
+      stats_.inactive_split_bytes[i].decrease(merged_bytes);
+    }
+  });
+}
+
+void DeviceCache::release_segment(Block* block) {
+  note(Action::SEGMENT_FREE, block->ptr, block->size, block->stream);
+  const Status status = device(index_).release(block->ptr);
+  TORCH_INTERNAL_ASSERT(status.ok(), status.message());
+  each(types_of(*block->pool), [&](size_t i) {
+    stats_.segment[i].decrease(1);
+    stats_.reserved_bytes[i].decrease(block->size);
+  });
+  ++stats_.num_device_free;
+  if (block->size >= AcceleratorAllocatorConfig::max_split_size())
+    stats_.oversize_segments.decrease(1);
+  block->pool->free.erase(block);
+  delete block;
+}
+
+// Gives every whole segment back. Queued work may still use cached memory, so it is waited for:
+// this is the path of last resort, and of empty_cache().
+bool DeviceCache::release_cached() {
+  driver::Device& d = device(index_);
+  for (auto& p : pending_)
+    device(p.event.device).wait(p.event.queue, p.event.value);
+  ++stats_.num_sync_all_streams;
+  process_events();
+  bool any = false;
+  for (Pool* pool : {&small_, &large_}) {
+    std::vector<Block*> whole;
+    for (Block* b : pool->free)
+      if (!b->is_split()) whole.push_back(b);
+    for (Block* b : whole) {
+      driver::Queue* queue = queue_of(b->stream);
+      d.wait(queue, d.submitted(queue));
+      release_segment(b);
+      any = true;
+    }
+  }
+  return any;
+}
+
+// Above the configured share of memory, segments that were long unused go first.
+void DeviceCache::collect_garbage() {
+  const double threshold = AcceleratorAllocatorConfig::garbage_collection_threshold();
+  if (threshold <= 0) return;
+  driver::Device& d = device(index_);
+  const auto limit = static_cast<int64_t>(threshold * fraction_ * static_cast<double>(d.memory().total));
+  std::vector<Block*> whole;
+  for (Block* b : large_.free)
+    if (!b->is_split() && b->unused_rounds > 0) whole.push_back(b);
+  std::sort(whole.begin(), whole.end(),
+            [](Block* a, Block* b) { return a->unused_rounds > b->unused_rounds; });
+  for (Block* b : whole) {
+    if (stats_.reserved_bytes[0].current <= limit) return;
+    driver::Queue* queue = queue_of(b->stream);
+    d.wait(queue, d.submitted(queue));
+    release_segment(b);
+  }
+}
+
+void DeviceCache::empty() {
+  std::lock_guard lock(mutex_);
+  release_cached();
+}
+
+void DeviceCache::raise_out_of_memory(size_t bytes) {
+  const driver::MemoryInfo info = device(index_).memory();
+  ++stats_.num_ooms;
+  note(Action::OOM, reinterpret_cast<void*>(info.free), bytes, default_stream(index_));
+  const auto allocated = static_cast<uint64_t>(stats_.allocated_bytes[0].current);
+  const auto reserved = static_cast<uint64_t>(stats_.reserved_bytes[0].current);
+  c10::reportOutOfMemoryToProfiler(static_cast<int64_t>(bytes), allocated, reserved,
+                                   c10::Device(c10::kPrivateUse1, index_));
+  std::string allowed;
+  if (fraction_ < 1.0)
+    allowed = readable(static_cast<uint64_t>(fraction_ * static_cast<double>(info.total))) +
+              " allowed; ";
+  TORCH_CHECK_WITH(
+      OutOfMemoryError, false, "TRN out of memory. Tried to allocate ", readable(bytes), ". GPU ",
+      static_cast<int>(index_), " has a total capacity of ", readable(info.total), " of which ",
+      readable(info.free), " is free. ", allowed, "Of the allocated memory ", readable(allocated),
+      " is allocated by PyTorch, and ", readable(reserved - allocated),
+      " is reserved by PyTorch but unallocated. TRN_MEMORY sets the capacity of a device.");
+}
+
+c10::CachingDeviceAllocator::DeviceStats DeviceCache::stats() {
+  std::lock_guard lock(mutex_);
+  return stats_;
+}
+
+void DeviceCache::set_fraction(double fraction) {
+  std::lock_guard lock(mutex_);
+  fraction_ = fraction;
+}
+
+}  // namespace trn::runtime
