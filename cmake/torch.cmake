@@ -49,7 +49,7 @@ if(dnnl_FOUND)
 endif()
 set_target_properties(torch_trn PROPERTIES
   LIBRARY_OUTPUT_DIRECTORY ${TRN_OUTPUT}/lib
-  BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "$ORIGIN")
+  BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "$ORIGIN:$ORIGIN/../../torch/lib")
 
 file(GLOB BIND_SOURCES CONFIGURE_DEPENDS csrc/bind/*.cpp)
 Python_add_library(_C MODULE ${BIND_SOURCES})
@@ -57,4 +57,4 @@ target_include_directories(_C PRIVATE csrc kernels)
 target_link_libraries(_C PRIVATE torch_trn torch_python)
 set_target_properties(_C PROPERTIES
   PREFIX "" SUFFIX ".so" LIBRARY_OUTPUT_DIRECTORY ${TRN_OUTPUT}
-  BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "$ORIGIN/lib")
+  BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "$ORIGIN/lib:$ORIGIN/../torch/lib")

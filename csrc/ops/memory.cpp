@@ -113,7 +113,10 @@ at::Tensor& TRN_OP(set__source_Storage_storage_offset)(at::Tensor& self, at::Sto
                                                        at::IntArrayRef stride) {
   at::native::checkSetStorage(self, std::move(source), storage_offset, size, stride);
   self.unsafeGetTensorImpl()->set_storage_offset(storage_offset);
-  self.unsafeGetTensorImpl()->set_sizes_and_strides(size, stride);
+  if (stride.data() == nullptr)  // none given, which is not the same as none there
+    self.unsafeGetTensorImpl()->set_sizes_contiguous(size);
+  else
+    self.unsafeGetTensorImpl()->set_sizes_and_strides(size, stride);
   return self;
 }
 

@@ -23,6 +23,12 @@ void for_all(Stats& s, One one, Many many) {
   one(s.oversize_segments);
 }
 
+// It needs two readings some time apart: one when recording starts, one at each conversion.
+c10::ApproximateClockToUnixTimeConverter& clock_since_start() {
+  static c10::ApproximateClockToUnixTimeConverter clock;
+  return clock;
+}
+
 void* handle(c10::Stream s) { return reinterpret_cast<void*>(s.id()); }
 
 }  // namespace
@@ -52,14 +58,14 @@ void DeviceCache::note(Action action, const void* ptr, size_t size, c10::Stream 
 std::vector<TraceEntry> DeviceCache::trace() {
   std::lock_guard lock(mutex_);
   std::vector<TraceEntry> out(entries_.begin(), entries_.end());
-  c10::ApproximateClockToUnixTimeConverter clock;
-  const auto to_unix = clock.makeConverter();
+  const auto to_unix = clock_since_start().makeConverter();
   for (TraceEntry& e : out) e.time_.t_ = to_unix(e.time_.approx_t_) / 1000;
   return out;
 }
 
 void DeviceCache::record_history(bool enabled, c10::CachingDeviceAllocator::CreateContextFn gather,
                                  size_t max_entries) {
+  clock_since_start();
   std::lock_guard lock(mutex_);
   history_ = enabled;
   gather_ = gather;

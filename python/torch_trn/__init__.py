@@ -1,0 +1,61 @@
+"""torch-trn: the PyTorch device ``trn``.
+
+Importing it registers the device and the module ``torch.trn``, the twin of ``torch.cuda``. After
+``pip install`` a plain ``import torch`` does that by itself. Nothing of CUDA is touched; see
+``torch_trn.migration`` for that.
+"""
+
+import os as _os
+
+import torch as _torch
+
+from ._version import TORCH_MINOR as _TORCH_MINOR
+from ._version import __version__ as __version__
+
+if not _torch.__version__.startswith(_TORCH_MINOR + "."):
+    raise ImportError(
+        f"torch-trn {__version__} was built for torch {_TORCH_MINOR} and cannot work with torch "
+        f"{_torch.__version__}: install torch=={_TORCH_MINOR}.*, or a torch-trn for that version."
+    )
+
+try:
+    from . import _C as _C
+except ImportError as _error:
+    raise ImportError(
+        f"torch-trn's library cannot be loaded ({_error}): it is missing, broken, or was built "
+        "against another torch. Install it again: pip install --no-build-isolation -e ."
+    ) from _error
+
+#: Give this to CMake's CMAKE_PREFIX_PATH: find_package(TorchTrn) makes torch_trn::torch_trn.
+cmake_prefix_path = _os.path.join(_os.path.dirname(__file__), "share", "cmake")
+
+
+def _register() -> None:
+    import atexit
+
+    _C._set_internal_folders([
+        _os.path.dirname(_torch.__file__) + _os.sep, _os.path.dirname(__file__) + _os.sep,
+    ])
+    _torch.utils.rename_privateuse1_backend("trn")
+    from . import trn
+
+    _torch._register_device_module("trn", trn)
+    _torch.utils.generate_methods_for_privateuse1_backend(for_storage=True)
+    trn.legacy.register()
+    _C._register_fork_handler()
+
+    def synchronise() -> None:
+        # Queued work may still use memory that the end of the process takes away.
+        if trn.is_initialized() and not trn._is_in_bad_fork():
+            try:
+                for index in range(trn.device_count()):
+                    trn.synchronize(index)
+            except RuntimeError as error:
+                print(f"torch-trn: an error was still to be told at exit: {error}",
+                      file=__import__("sys").stderr)
+
+    atexit.register(synchronise)
+
+
+_register()
+from . import migration as migration  # noqa: E402

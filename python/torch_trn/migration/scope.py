@@ -1,0 +1,70 @@
+"""Entering and leaving the redirection, nested, exactly undone."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+import torch
+
+from .. import _C
+
+_lock = threading.RLock()
+_depth = 0
+_undo: contextlib.ExitStack | None = None
+
+
+def is_active() -> bool:
+    """Whether CUDA is redirected now."""
+    return _C._migration_is_on()
+
+
+def redirections() -> dict[str, tuple[int, str]]:
+    """{what: (how often, "file:line" of the first)} since the process started."""
+    return _C._redirections()
+
+
+def activate() -> None:
+    """Redirects CUDA to trn until as many deactivate() as activate() have been called."""
+    global _depth, _undo
+    with _lock:
+        _depth += 1
+        if _depth > 1:
+            return
+        from .table import patches
+
+        with contextlib.ExitStack() as stack:
+            cuda_ready = torch.cuda.is_initialized()
+            _C._enter_migration()
+            stack.callback(_C._leave_migration, cuda_ready)
+            try:
+                for patch in patches():
+                    patch.apply()
+                    stack.callback(patch.undo)
+            except BaseException:
+                _depth = 0
+                raise
+            _undo = stack.pop_all()
+
+
+def deactivate() -> None:
+    """Takes one activate() back; the last one gives CUDA everything back. Raises without one."""
+    global _depth, _undo
+    with _lock:
+        if _depth == 0:
+            raise RuntimeError("CUDA is not redirected: deactivate() without activate()")
+        _depth -= 1
+        if _depth == 0:
+            undo, _undo = _undo, None
+            undo.close()
+
+
+@contextlib.contextmanager
+def scope() -> Iterator[None]:
+    """Context manager: CUDA means trn inside. Process-wide, nestable, also a decorator."""
+    activate()
+    try:
+        yield
+    finally:
+        deactivate()

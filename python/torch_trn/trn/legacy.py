@@ -1,0 +1,64 @@
+"""Old tensor and storage types: ``torch.trn.FloatTensor`` and its kin."""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+from torch.storage import _LegacyStorage, _warn_typed_storage_removal
+
+_TYPES = {
+    "Double": torch.float64, "Float": torch.float32, "Half": torch.float16,
+    "BFloat16": torch.bfloat16, "Long": torch.int64, "Int": torch.int32, "Short": torch.int16,
+    "Char": torch.int8, "Byte": torch.uint8, "Bool": torch.bool,
+}
+_COMPLEX = {"ComplexFloat": torch.complex64, "ComplexDouble": torch.complex128}
+
+
+class _TensorType(type):
+    def __instancecheck__(cls, instance) -> bool:
+        return (isinstance(instance, torch.Tensor) and instance.device.type in ("trn", "cuda")
+                and instance.is_trn and instance.dtype == cls.dtype)
+
+    def __repr__(cls) -> str:
+        return f"<class 'torch.trn.{cls.__name__}'>"
+
+
+def _make_tensor(name: str, dtype: torch.dtype) -> type:
+    def new(cls, *args, device=None):
+        device = torch.device("trn") if device is None else device
+        if len(args) == 1 and not isinstance(args[0], (int, torch.Size)):
+            return torch.tensor(args[0], dtype=dtype, device=device)
+        size = args[0] if args and isinstance(args[0], torch.Size) else args
+        return torch.empty(size or (0,), dtype=dtype, device=device)
+
+    doc = f"``torch.empty`` or ``torch.tensor`` of {dtype} on trn, by its arguments."
+    return _TensorType(name, (), {"dtype": dtype, "__new__": new, "__doc__": doc,
+                                  "__module__": "torch.trn"})
+
+
+def _make_storage(name: str, dtype: torch.dtype) -> type:
+    def get_dtype(self):
+        _warn_typed_storage_removal()
+        return dtype
+
+    return type(_LegacyStorage)(name, (_LegacyStorage,), {
+        "__module__": "torch.trn", "dtype": property(get_dtype),
+        "_dtype": property(lambda self: dtype),
+    })
+
+
+NAMES: dict[str, type] = {
+    f"{name}Tensor": _make_tensor(f"{name}Tensor", dtype) for name, dtype in _TYPES.items()
+}
+NAMES |= {
+    f"{name}Storage": _make_storage(f"{name}Storage", dtype)
+    for name, dtype in (_TYPES | _COMPLEX).items()
+}
+
+
+def register() -> None:
+    """Puts the types where ``storage.type()`` and ``set_default_tensor_type`` look for them."""
+    module = sys.modules["torch.trn"]
+    for name, kind in NAMES.items():
+        setattr(module, name, kind)
