@@ -1,0 +1,81 @@
+"""torch-trn run: a program, unmodified, with CUDA redirected to trn."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import runpy
+import sys
+import traceback
+
+
+def _exit_code(status: object) -> int:
+    if status is None:
+        return 0
+    if isinstance(status, int):
+        return status
+    print(status, file=sys.stderr)
+    return 1
+
+
+def _module_exists(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def run_program(script: str, args: list[str], *, is_module: bool = False,
+                receipt: bool = True) -> int:
+    """Runs a script (or a module) as ``__main__`` with its arguments; returns its exit code.
+
+    Child processes are redirected as well: they inherit TORCH_TRN_MIGRATE=1. At the end a receipt
+    on stderr says what was redirected and what fell back. 2 when there is no such script.
+    """
+    sys.path.insert(0, os.getcwd() if is_module else os.path.dirname(os.path.abspath(script)))
+    if not (_module_exists(script) if is_module else os.path.isfile(script)):
+        print(f"torch-trn: there is no {'module' if is_module else 'file'} {script}",
+              file=sys.stderr)
+        return 2
+    os.environ["TORCH_TRN_MIGRATE"] = "1"
+    from .. import migration
+
+    if not migration.is_active():
+        migration.activate()
+    try:
+        return _run(script, args, is_module)
+    finally:
+        if receipt:
+            from .receipt import print_receipt
+
+            sys.stdout.flush()
+            print_receipt(sys.stderr)
+
+
+def _run(script: str, args: list[str], is_module: bool) -> int:
+    sys.argv = [script, *args]
+    try:
+        if is_module:
+            runpy.run_module(script, run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_path(script, run_name="__main__")
+        return 0
+    except SystemExit as stop:
+        return _exit_code(stop.code)
+    except KeyboardInterrupt:
+        return 130
+    except Exception:
+        _print_error()
+        return 1
+
+
+def _print_error() -> None:
+    # Only the program's own frames: what started it says nothing about its error.
+    kind, error, trace = sys.exc_info()
+    here = os.path.dirname(__file__)
+    while trace is not None and (
+        trace.tb_frame.f_code.co_filename.startswith((here, "<frozen runpy>"))
+        or trace.tb_frame.f_code.co_filename == runpy.__file__
+    ):
+        trace = trace.tb_next
+    traceback.print_exception(kind, error, trace)

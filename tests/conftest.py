@@ -1,0 +1,47 @@
+"""What all Python tests share: proof that the device ran, and a clean fallback count."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+import torch_trn
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+@pytest.fixture
+def ran():
+    """Fails the test unless it queued at least one kernel."""
+    before = torch.trn.launch_count()
+    yield
+    assert torch.trn.launch_count() > before, "no kernel was launched: the device did not run"
+
+
+@pytest.fixture
+def no_fallback():
+    """Fails the test if anything falls back to the CPU in it."""
+    torch.trn.reset_fallback_stats()
+    yield
+    assert torch.trn.fallback_report() == {}
+
+
+@pytest.fixture
+def python(tmp_path):
+    """Runs a piece of Python in a new process and returns it finished.
+
+    python("print(1)", env={...}, args=[...]); the package under test is importable there.
+    """
+
+    def run(code, env=None, args=(), timeout=240):
+        script = tmp_path / "program.py"
+        script.write_text(code)
+        package = os.path.dirname(os.path.dirname(torch_trn.__file__))
+        path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
+        return subprocess.run(
+            [sys.executable, *args, str(script)], capture_output=True, text=True, timeout=timeout,
+            env={**os.environ, "PYTHONPATH": path, **(env or {})}, cwd=tmp_path,
+        )
+
+    return run
