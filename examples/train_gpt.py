@@ -140,7 +140,7 @@ def parse_args():
     parser.add_argument("--eval-every", type=int, default=100)
     parser.add_argument("--sample", type=int, default=200, help="bytes of text to sample")
     parser.add_argument("--bytes", type=int, default=2_000_000, help="bytes of text to read")
-    parser.add_argument("--checkpoint", default=None, help="where to save; a temporary file if not given")
+    parser.add_argument("--checkpoint", help="where to save; a temporary file if not given")
     parser.add_argument("--seed", type=int, default=1337)
     return parser.parse_args()
 

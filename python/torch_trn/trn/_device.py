@@ -6,7 +6,7 @@ import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any
 
 import torch
 
@@ -22,7 +22,7 @@ __all__ = [
     "synchronize", "temperature", "utilization",
 ]
 
-_device_t = Union[torch.device, str, int, None]
+_device_t = torch.device | str | int | None
 
 current_device: Callable[[], int] = _C._current_device
 is_initialized: Callable[[], bool] = _C._is_initialized

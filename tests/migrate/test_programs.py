@@ -1,0 +1,188 @@
+"""What CUDA programs do, done on trn."""
+
+import io
+import warnings
+
+import pytest
+import torch
+from torch_trn.migration import redirections, scope
+
+if torch.cuda.is_available():
+    pytest.skip("these tests are about machines without CUDA", allow_module_level=True)
+
+
+@pytest.fixture(autouse=True)
+def redirected():
+    with scope():
+        yield
+
+
+def test_devices():
+    assert torch.cuda.is_available() and torch.cuda.device_count() == 2
+    assert torch.cuda.get_device_name(0) == torch.cuda.get_device_properties("cuda:0").name
+    assert torch.cuda.get_device_capability() >= (8, 0) and torch.cuda.is_bf16_supported()
+    torch.cuda.set_device("cuda:1")
+    assert torch.cuda.current_device() == 1
+    assert torch.empty(1, device="cuda").device == torch.device("cuda", 1)
+    torch.cuda.set_device(0)
+    with torch.cuda.device(1):
+        assert torch.empty(1, device="cuda").get_device() == 1
+
+
+def test_identity():
+    x = torch.empty(2, device="cuda")
+    assert x.is_cuda and x.device.type == "cuda" and str(x.device) == "cuda:0"
+    assert x.device == torch.device("cuda:0") and {x.device: 1}[torch.device("cuda", 0)] == 1
+    assert repr(torch.device("cuda")) == "device(type='cuda')"
+    assert not torch.empty(1).is_cuda and torch.device("cpu").type == "cpu"
+
+
+@pytest.mark.parametrize("move", [
+    lambda x: x.cuda(), lambda x: x.cuda(1), lambda x: x.cuda("cuda:0"), lambda x: x.to("cuda"),
+    lambda x: x.to(torch.device("cuda", 1)), lambda x: x.to("cuda", torch.float64),
+    lambda x: x.to(device="cuda", non_blocking=True),
+    lambda x: x.cuda(device=torch.device("cuda")),
+    lambda x: torch.empty(2, device="cuda").copy_(x),
+    lambda x: torch.tensor([1.0, 2.0], device="cuda"),
+    lambda x: torch.empty_like(x, device="cuda").copy_(x),
+    lambda x: torch.asarray([1.0, 2.0], device="cuda"), lambda x: x.to(0),
+])
+def test_ways_to_the_device(move):
+    y = move(torch.tensor([1.0, 2.0]))
+    assert y.is_cuda and y.tolist() == [1.0, 2.0]
+
+
+def test_moving_what_is_there_copies_nothing():
+    x = torch.empty(3, device="cuda")
+    assert x.to("cuda") is x and x.cuda() is x and x.to("cuda:0", torch.float32) is x
+    assert x.to("cuda", copy=True) is not x
+    w = torch.ones(2).cuda().requires_grad_()
+    assert w.to("cuda") is w
+    layer = torch.nn.Linear(2, 2).cuda()
+    weight = layer.weight
+    assert layer.to("cuda").weight is weight and layer.cuda().weight is weight
+
+
+def test_memory_functions():
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    x = torch.empty(1 << 20, device="cuda")
+    assert torch.cuda.memory_allocated() == before + (4 << 20)
+    assert torch.cuda.max_memory_allocated() >= torch.cuda.memory.memory_allocated() > 0
+    assert torch.cuda.memory_reserved() > 0 and "summary" in torch.cuda.memory_summary()
+    assert torch.cuda.mem_get_info()[1] == torch.cuda.get_device_properties(0).total_memory
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        torch.empty(1 << 50, device="cuda")
+    del x
+
+
+def test_streams_and_events():
+    first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    stream = torch.cuda.Stream()
+    first.record()
+    with torch.cuda.stream(stream):
+        assert torch.cuda.current_stream() == stream
+        x = torch.ones(1 << 16).pin_memory().to("cuda", non_blocking=True)
+    torch.cuda.current_stream().wait_stream(stream)
+    x.record_stream(torch.cuda.current_stream())
+    last.record()
+    torch.cuda.synchronize()
+    assert first.elapsed_time(last) > 0
+    assert isinstance(stream, torch.cuda.Stream) and stream.device.type == "cuda"
+    assert torch.cuda.default_stream() == torch.cuda.current_stream()
+
+
+def test_random():
+    torch.cuda.manual_seed_all(3)
+    assert torch.cuda.initial_seed() == 3
+    state = torch.cuda.get_rng_state()
+    torch.cuda.set_rng_state(state)
+    torch.cuda.set_rng_state_all(torch.cuda.get_rng_state_all())
+    for generator in (torch.Generator("cuda"), torch.Generator(device="cuda:0"),
+                      torch.Generator(torch.device("cuda"))):
+        assert generator.device == torch.device("cuda", 0)
+        assert isinstance(generator, torch.Generator)
+    assert torch.Generator().device.type == "cpu"
+    with pytest.raises(RuntimeError):
+        torch.Generator("nonsense")
+    assert torch.cuda.default_generators[1].device.index == 1
+
+
+def test_autocast_and_scaler():
+    with torch.autocast("cuda", torch.bfloat16):
+        assert torch.is_autocast_enabled() and torch.is_autocast_enabled("cuda")
+        assert torch.get_autocast_dtype("cuda") == torch.bfloat16 == torch.get_autocast_gpu_dtype()
+        assert not torch.is_autocast_enabled("cpu")
+    assert not torch.is_autocast_enabled("cuda")
+    with torch.autocast("cuda:0"):
+        assert torch.get_autocast_dtype("cuda") == torch.float16
+    with torch.autocast(device_type="cuda", enabled=False):
+        assert not torch.is_autocast_enabled("cuda")
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.is_autocast_enabled("cpu") and not torch.is_autocast_enabled("cuda")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        assert torch.cuda.amp.GradScaler().is_enabled()
+        with torch.cuda.amp.autocast():
+            assert torch.is_autocast_enabled("cuda")
+    assert torch.amp.GradScaler("cuda").is_enabled()
+
+
+def test_autocast_changes_types(ran):
+    a = torch.ones(4, 4, device="cuda")
+    with torch.autocast("cuda", torch.bfloat16):
+        assert (a @ a).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("location", ["cuda", "cuda:0", torch.device("cuda"), {"cpu": "cuda:0"}])
+def test_checkpoints(location):
+    file = io.BytesIO()
+    torch.save({"w": torch.ones(3)}, file)
+    file.seek(0)
+    assert torch.load(file, map_location=location)["w"].is_cuda
+
+
+def test_a_file_says_cuda():
+    file = io.BytesIO()
+    torch.save(torch.ones(3).cuda(), file)
+    assert b"cuda:0" in file.getvalue()
+    file.seek(0)
+    assert torch.load(file).is_cuda
+    file.seek(0)
+    assert torch.load(file, map_location="cpu").device.type == "cpu"
+
+
+def test_errors_are_cudas():
+    with pytest.raises(RuntimeError, match="invalid device ordinal"):
+        torch.empty(1, device="cuda:7")
+    with pytest.raises(TypeError, match=r"can't convert \w+:0 device type tensor to numpy"):
+        torch.empty(1, device="cuda").numpy()
+
+
+def test_counted_with_the_first_line():
+    torch.cuda.ipc_collect()
+    calls, site = redirections()["torch.cuda.ipc_collect"]
+    assert calls >= 1 and site.startswith(__file__ + ":")
+
+
+def test_trains(ran):
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Linear(16, 1))
+    model.cuda()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.05, fused=True)
+    scaler = torch.amp.GradScaler("cuda")
+    x = torch.randn(64, 8, device="cuda")
+    y = x.sum(1, keepdim=True)
+    losses = []
+    for _ in range(30):
+        with torch.autocast("cuda", torch.bfloat16):
+            loss = torch.nn.functional.mse_loss(model(x).float(), y)
+        scaler.scale(loss).backward()
+        scaler.unscale_(optimizer)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 10.0)
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] / 2

@@ -1,0 +1,94 @@
+"""The command line."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+import torch_trn
+
+
+@pytest.fixture
+def torch_trn_command(python):
+    def run(*args, **options):
+        return python("import sys\nfrom torch_trn.cli.main import main\n"
+                      f"sys.exit(main({list(args)!r}))\n", **options)
+
+    return run
+
+
+@pytest.fixture
+def script(tmp_path):
+    def write(text):
+        path = tmp_path / "user.py"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def test_run_redirects_and_prints_a_receipt(torch_trn_command, script):
+    path = script("import sys, torch\n"
+                  "assert torch.cuda.is_available()\n"
+                  "x = torch.empty(3, device='cuda')\n"
+                  "assert x.device.type == 'cuda' and __name__ == '__main__'\n"
+                  "print('args', sys.argv[1:])\n")
+    result = torch_trn_command("run", path, "--lr", "3", "-m")
+    assert result.returncode == 0, result.stderr
+    assert "args ['--lr', '3', '-m']" in result.stdout
+    assert "torch.cuda.is_available" in result.stderr and "user.py:2" in result.stderr
+    assert "nothing fell back to the CPU" in result.stderr
+    assert "kernels launched:" in result.stderr and "peak memory of trn:0" in result.stderr
+    quiet = torch_trn_command("run", "--no-receipt", path)
+    assert quiet.returncode == 0 and "receipt" not in quiet.stderr
+
+
+def test_receipt_names_fallbacks_by_line(torch_trn_command, script):
+    path = script("import torch\nx = torch.zeros(3, 3).cuda()\ntorch.histogram(x, 4)\n")
+    result = torch_trn_command("run", path)
+    assert result.returncode == 0, result.stderr
+    assert "fell back to the CPU (calls" in result.stderr and "user.py:3" in result.stderr
+
+
+@pytest.mark.parametrize("body, code", [
+    ("import sys; sys.exit(5)", 5), ("raise ValueError('mine')", 1), ("import sys; sys.exit()", 0),
+])
+def test_exit_codes(torch_trn_command, script, body, code):
+    result = torch_trn_command("run", script(body))
+    assert result.returncode == code
+    assert "cli/run.py" not in result.stderr, "the traceback shows more than the program's frames"
+
+
+def test_module(torch_trn_command):
+    result = torch_trn_command("run", "-m", "json.tool", "--help")
+    assert result.returncode == 0 and "usage" in result.stdout
+
+
+@pytest.mark.parametrize("args, words", [
+    (["run", "/no/such.py"], "there is no file /no/such.py"),
+    (["run", "-m", "no.such.module"], "there is no module no.such.module"),
+    (["fly"], "invalid choice: 'fly'"), ([], "COMMAND"), (["run"], "SCRIPT"),
+])
+def test_wrong_commands(torch_trn_command, args, words):
+    result = torch_trn_command(*args)
+    assert result.returncode == 2 and words in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_info(torch_trn_command):
+    result = torch_trn_command("info")
+    assert result.returncode == 0, result.stderr
+    for words in (torch_trn.__version__, torch.__version__, "trn:1", "kernels:", "TRN_FALLBACK"):
+        assert words in result.stdout
+    assert torch_trn_command("info", env={"TRN_DEVICES": "0"}).returncode == 1
+
+
+def test_python_dash_m():
+    result = subprocess.run([sys.executable, "-m", "torch_trn", "--help"], capture_output=True,
+                            text=True)
+    assert result.returncode == 0 and "TRN_KERNELS" in result.stdout
+
+
+def test_children_are_redirected(torch_trn_command, script):
+    path = script("import os\nassert os.environ['TORCH_TRN_MIGRATE'] == '1'\n")
+    assert torch_trn_command("run", path).returncode == 0
