@@ -3,7 +3,8 @@
 The installed torch's own declarations (native_functions.yaml, read through torchgen) decide names,
 signatures, device checks, shape and type rules. Three kinds of operator get a wrapper:
 
-* those defined here with TRN_IMPL_FUNC, TRN_OP or TRN_OP_ACROSS (see op.h), found by scanning the sources;
+* those defined here with TRN_IMPL_FUNC, TRN_OP or TRN_OP_ACROSS (see op.h), found by scanning
+  the sources;
 * those whose CPU and CUDA kernels are one C++ function in libtorch: it calls a DispatchStub, and
   only the stub is ours. Rows of `not_native.txt` are left out and fall back;
 * nothing else.

@@ -122,8 +122,9 @@ def _twins(cuda_module, trn_module, label: str) -> Iterator[Patch]:
 
 
 def _classes() -> Iterator[Patch]:
-    for kind in (trn.Event, trn.device):
-        yield Patch(kind, "__init__", counted(f"torch.cuda.{kind.__name__}", kind.__init__))
+    yield Patch(trn.device, "__init__", counted("torch.cuda.device", trn.device.__init__))
+    made = trn.Event.__new__
+    yield Patch(trn.Event, "__new__", staticmethod(counted("torch.cuda.Event", made)))
 
 
 def patches() -> Iterator[Patch]:

@@ -66,28 +66,13 @@ class Event(torch.Event):
             raise RuntimeError("trn events cannot be shared between processes")
         return super().__new__(cls, device="trn", enable_timing=enable_timing, blocking=blocking)
 
-    def __init__(self, *args, **kwargs):
-        super().__init__()
-        self._recorded = False
-
     def record(self, stream: torch.Stream | None = None) -> None:
         """Marks the present end of ``stream`` (the current one by default)."""
         super().record(current_stream() if stream is None else stream)
-        self._recorded = True
 
     def wait(self, stream: torch.Stream | None = None) -> None:
         """Holds the later work of ``stream`` until this event is reached, without the host."""
-        if self._recorded:
-            super().wait(current_stream() if stream is None else stream)
-
-    def query(self) -> bool:
-        """Whether all work before the event is done."""
-        return not self._recorded or super().query()
-
-    def synchronize(self) -> None:
-        """Waits until the event is reached."""
-        if self._recorded:
-            super().synchronize()
+        super().wait(current_stream() if stream is None else stream)
 
     def elapsed_time(self, end_event: torch.Event) -> float:
         """Milliseconds from this event to ``end_event``."""
