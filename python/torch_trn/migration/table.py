@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.backends.cuda
 import torch.backends.cudnn
 import torch.cuda.memory
 import torch.cuda.nvtx
@@ -135,10 +134,8 @@ def patches() -> Iterator[Patch]:
         yield from _twins(getattr(cuda, part), getattr(trn, part), f"torch.cuda.{part}")
     yield from _classes()
     yield Patch(cuda, "default_generators", trn.random.default_generators())
-    yield Patch(cuda, "_is_compiled", lambda: True)
     yield Patch(cuda, "has_half", True)
 
-    yield Patch(torch.backends.cuda, "is_built", lambda: True)
     yield Patch(torch.backends.cudnn, "is_acceptable", lambda tensor: False)
 
     yield Patch(torch.Tensor, "cuda", counted("Tensor.cuda", _tensor_cuda))
