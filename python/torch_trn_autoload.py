@@ -4,7 +4,6 @@ It stands outside the package so that neither import order is circular, and it n
 failure here would make `import torch` fail for everyone in the environment.
 """
 
-import os
 import sys
 import warnings
 
@@ -14,10 +13,7 @@ def load() -> None:
     if "torch_trn" in sys.modules:
         return  # it is importing torch right now, and goes on by itself
     try:
-        import torch_trn
-
-        if os.environ.get("TORCH_TRN_MIGRATE", "0") not in ("", "0"):
-            torch_trn.migration.activate()
+        import torch_trn  # noqa: F401
     except Exception as error:
         reason = " ".join(str(error).split())
         warnings.warn(

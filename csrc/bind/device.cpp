@@ -63,8 +63,7 @@ void set_isa(const std::string& name) {
 py::tuple default_generators() {
   py::list all;
   for (c10::DeviceIndex i = 0; i < runtime::device_count(); ++i)
-    all.append(
-        py::reinterpret_steal<py::object>(THPGenerator_Wrap(runtime::default_generator(i))));
+    all.append(py::reinterpret_steal<py::object>(THPGenerator_Wrap(runtime::default_generator(i))));
   return py::tuple(all);
 }
 

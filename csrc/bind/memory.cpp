@@ -58,8 +58,8 @@ py::dict segment_dict(const SegmentInfo& segment, Frames& frames) {
   d["requested_size"] = segment.requested_size;
   d["stream"] = number(segment.stream);
   d["segment_type"] = segment.is_large ? "large" : "small";
-  d["segment_pool_id"] = py::make_tuple(segment.owner_private_pool_id.first,
-                                        segment.owner_private_pool_id.second);
+  d["segment_pool_id"] =
+      py::make_tuple(segment.owner_private_pool_id.first, segment.owner_private_pool_id.second);
   d["is_expandable"] = segment.is_expandable;
   frames.add(segment.context_when_allocated, d);
   py::list blocks;
@@ -70,7 +70,8 @@ py::dict segment_dict(const SegmentInfo& segment, Frames& frames) {
     b["size"] = block.size;
     b["requested_size"] = block.requested_size;
     b["state"] = block.allocated ? "active_allocated"
-                 : block.active  ? "active_awaiting_free" : "inactive";
+                 : block.active  ? "active_awaiting_free"
+                                 : "inactive";
     frames.add(block.context_when_allocated, b);
     blocks.append(b);
     address += block.size;
@@ -152,9 +153,8 @@ void add_memory(py::module_& m) {
   m.def("_set_memory_fraction", [](double fraction, int device) {
     runtime::set_memory_fraction(fraction, static_cast<c10::DeviceIndex>(device));
   });
-  m.def("_memory_fraction", [](int device) {
-    return runtime::memory_fraction(static_cast<c10::DeviceIndex>(device));
-  });
+  m.def("_memory_fraction",
+        [](int device) { return runtime::memory_fraction(static_cast<c10::DeviceIndex>(device)); });
 }
 
 }  // namespace trn::bind

@@ -83,8 +83,8 @@ Py_hash_t hash(PyObject* self) {
 
 PyObject* get_type(PyObject* self, void*) {
   if (is_trn(self)) return PyUnicode_InternFromString("cuda");
-  return Py_TYPE(original.type)->tp_descr_get(original.type, self,
-                                              reinterpret_cast<PyObject*>(Py_TYPE(self)));
+  return Py_TYPE(original.type)
+      ->tp_descr_get(original.type, self, reinterpret_cast<PyObject*>(Py_TYPE(self)));
 }
 
 PyObject* reduce(PyObject* self, PyObject*) {
@@ -94,8 +94,9 @@ PyObject* reduce(PyObject* self, PyObject*) {
     return d.has_index() ? Py_BuildValue("O(si)", type, "cuda", static_cast<int>(d.index()))
                          : Py_BuildValue("O(s)", type, "cuda");
   }
-  const auto bound = py::reinterpret_steal<py::object>(Py_TYPE(original.reduce)->tp_descr_get(
-      original.reduce, self, reinterpret_cast<PyObject*>(Py_TYPE(self))));
+  const auto bound = py::reinterpret_steal<py::object>(
+      Py_TYPE(original.reduce)
+          ->tp_descr_get(original.reduce, self, reinterpret_cast<PyObject*>(Py_TYPE(self))));
   return bound ? PyObject_CallNoArgs(bound.ptr()) : nullptr;
 }
 

@@ -97,8 +97,8 @@ int32_t capture() {
   // the GIL either.
   if (!Py_IsInitialized() || finalising() || !PyGILState_GetThisThreadState()) return 0;
   const py::gil_scoped_acquire gil;
-  py::object frame = py::reinterpret_borrow<py::object>(
-      reinterpret_cast<PyObject*>(PyEval_GetFrame()));
+  py::object frame =
+      py::reinterpret_borrow<py::object>(reinterpret_cast<PyObject*>(PyEval_GetFrame()));
   while (frame) {
     auto* f = reinterpret_cast<PyFrameObject*>(frame.ptr());
     const py::object code =

@@ -70,9 +70,7 @@ struct CudaGuard final : DeviceGuardImplInterface {
   bool queryStream(const c10::Stream& s) const override { return trn().queryStream(s); }
   void synchronizeStream(const c10::Stream& s) const override { trn().synchronizeStream(s); }
   void synchronizeDevice(c10::DeviceIndex d) const override { trn().synchronizeDevice(d); }
-  bool isStreamCapturing(const c10::Stream& s) const override {
-    return trn().isStreamCapturing(s);
-  }
+  bool isStreamCapturing(const c10::Stream& s) const override { return trn().isStreamCapturing(s); }
   void record(void** event, const c10::Stream& s, c10::DeviceIndex d,
               c10::EventFlag flag) const override {
     trn().record(event, s, d, flag);
@@ -92,8 +90,7 @@ struct CudaGuard final : DeviceGuardImplInterface {
 };
 
 // Any other operator that arrives under a CUDA key: the same call, on trn.
-void redirect(const c10::OperatorHandle& op, c10::DispatchKeySet keys,
-              torch::jit::Stack* stack) {
+void redirect(const c10::OperatorHandle& op, c10::DispatchKeySet keys, torch::jit::Stack* stack) {
   const size_t n = op.schema().arguments().size();
   for (size_t i = stack->size() - n; i < stack->size(); ++i)
     if ((*stack)[i].isDevice()) (*stack)[i] = to_trn((*stack)[i].toDevice());
@@ -130,8 +127,7 @@ at::Tensor empty_strided(at::IntArrayRef size, at::IntArrayRef stride,
 
 // Without these a tensor that is on trn already would be copied by .to("cuda").
 at::Tensor to_device(const at::Tensor& self, at::Device device, at::ScalarType dtype,
-                     bool non_blocking, bool copy,
-                     std::optional<at::MemoryFormat> memory_format) {
+                     bool non_blocking, bool copy, std::optional<at::MemoryFormat> memory_format) {
   return at::native::to(self, to_trn(device), dtype, non_blocking, copy, memory_format);
 }
 at::Tensor to_dtype_layout(const at::Tensor& self, std::optional<at::ScalarType> dtype,
@@ -159,8 +155,8 @@ struct Discard final : c10::WarningHandler {
 using Libraries = std::vector<std::unique_ptr<torch::Library>>;
 
 void add_library(Libraries& all, const char* ns, c10::DispatchKey key) {
-  all.push_back(std::make_unique<torch::Library>(torch::Library::IMPL, ns, key, __FILE__,
-                                                 __LINE__));
+  all.push_back(
+      std::make_unique<torch::Library>(torch::Library::IMPL, ns, key, __FILE__, __LINE__));
 }
 
 // A CUDA build has factories of its own under that key: they are covered, not removed.

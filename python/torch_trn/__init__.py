@@ -32,6 +32,7 @@ cmake_prefix_path = _os.path.join(_os.path.dirname(__file__), "share", "cmake")
 
 def _register() -> None:
     import atexit
+    import sys
 
     _C._set_internal_folders([
         _os.path.dirname(_torch.__file__) + _os.sep, _os.path.dirname(__file__) + _os.sep,
@@ -52,10 +53,13 @@ def _register() -> None:
                     trn.synchronize(index)
             except RuntimeError as error:
                 print(f"torch-trn: an error was still to be told at exit: {error}",
-                      file=__import__("sys").stderr)
+                      file=sys.stderr)
 
     atexit.register(synchronise)
 
 
 _register()
 from . import migration as migration  # noqa: E402
+
+if _os.environ.get("TORCH_TRN_MIGRATE", "0") not in ("", "0"):
+    migration.activate()

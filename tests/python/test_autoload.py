@@ -128,7 +128,8 @@ def test_no_device_leaves_torch_working(with_site, env):
     assert "TRN" in result.stdout
 
 
-def test_migrate_variable(with_site):
-    succeeded(with_site("import torch\nassert torch.cuda.is_available()\n"
+@pytest.mark.parametrize("first", ["torch", "torch_trn"])
+def test_migrate_variable(with_site, first):
+    succeeded(with_site(f"import {first}\nimport torch\nassert torch.cuda.is_available()\n"
                         "assert torch.empty(2, device='cuda').is_cuda\n",
                         env={"TORCH_TRN_MIGRATE": "1"}))
