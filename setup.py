@@ -15,11 +15,14 @@ exec((ROOT / "python/torch_trn/_version.py").read_text(), VERSION)
 
 
 class CMakeBuild(build_ext):
-    """One CMake build serves all extensions. The build folder is kept: a second run is short."""
+    """One CMake build serves all extensions. Its folder is kept: a second run is short.
+
+    A wheel has a folder of its own, so that it never changes where the developer's build goes.
+    """
 
     def run(self) -> None:
         package = ROOT / "python" if self.inplace else Path(self.build_lib).resolve()
-        build = ROOT / "build"
+        build = ROOT / "build" if self.inplace else ROOT / "build" / "wheel"
         configure = [
             "cmake", "-S", str(ROOT), "-B", str(build), "-G", "Ninja",
             f"-DPython_EXECUTABLE={sys.executable}", f"-DTRN_OUTPUT={package / 'torch_trn'}",
