@@ -22,7 +22,7 @@ target_link_libraries(torch_headers INTERFACE torch torch_cpu c10)
 
 # Wrappers with PyTorch's own shape and type rules, from the installed torch's declarations.
 file(GLOB OP_SOURCES CONFIGURE_DEPENDS csrc/ops/*.cpp)
-file(GLOB CODEGEN_SOURCES CONFIGURE_DEPENDS csrc/ops/codegen/*.py)
+file(GLOB CODEGEN_SOURCES CONFIGURE_DEPENDS csrc/ops/codegen/*.py csrc/ops/codegen/*.txt)
 set(GENERATED_DIR ${CMAKE_BINARY_DIR}/generated)
 set(SHARDS 8)
 math(EXPR last_shard "${SHARDS} - 1")
@@ -30,8 +30,14 @@ set(GENERATED_SOURCES)
 foreach(i RANGE ${last_shard})
   list(APPEND GENERATED_SOURCES ${GENERATED_DIR}/register_${i}.cpp)
 endforeach()
+# The classes of structured operators, one header for each family file.
+set(GENERATED_HEADERS)
+foreach(source ${OP_SOURCES})
+  get_filename_component(stem ${source} NAME_WE)
+  list(APPEND GENERATED_HEADERS ${GENERATED_DIR}/${stem}.structured.h)
+endforeach()
 add_custom_command(
-  OUTPUT ${GENERATED_SOURCES} ${GENERATED_DIR}/structured.h
+  OUTPUT ${GENERATED_SOURCES} ${GENERATED_HEADERS}
   COMMAND ${CMAKE_COMMAND} -E env TORCH_DEVICE_BACKEND_AUTOLOAD=0
           ${Python_EXECUTABLE} ${CMAKE_SOURCE_DIR}/csrc/ops/codegen/generate.py
           --sources ${CMAKE_SOURCE_DIR}/csrc/ops --shards ${SHARDS} --out ${GENERATED_DIR}
@@ -39,16 +45,17 @@ add_custom_command(
   COMMENT "Generating operator wrappers for torch ${TORCH_VERSION}")
 
 file(GLOB TORCH_SOURCES CONFIGURE_DEPENDS csrc/runtime/*.cpp csrc/ops/*.cpp)
-add_library(torch_trn SHARED ${TORCH_SOURCES} ${GENERATED_SOURCES}
+add_library(torch_trn SHARED ${TORCH_SOURCES} ${GENERATED_SOURCES} ${GENERATED_HEADERS}
   $<TARGET_OBJECTS:trn_kernels> $<TARGET_OBJECTS:trn_driver>)
 set_source_files_properties(${GENERATED_SOURCES} PROPERTIES COMPILE_FLAGS "-O1 -w")
 target_include_directories(torch_trn PRIVATE csrc kernels ${GENERATED_DIR})
 target_link_libraries(torch_trn PUBLIC torch_headers Threads::Threads ${CMAKE_DL_LIBS})
-if(dnnl_FOUND)
+if(TRN_ONEDNN AND dnnl_FOUND)
   target_link_libraries(torch_trn PRIVATE DNNL::dnnl)
 endif()
 set_target_properties(torch_trn PROPERTIES
   LIBRARY_OUTPUT_DIRECTORY ${TRN_OUTPUT}/lib
+  LINK_FLAGS "-Wl,--no-undefined"
   BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "$ORIGIN:$ORIGIN/../../torch/lib")
 
 file(GLOB BIND_SOURCES CONFIGURE_DEPENDS csrc/bind/*.cpp)

@@ -14,12 +14,17 @@
 #ifndef TRN_ISA
 #define TRN_ISA portable
 #endif
+// Functions that kernel files share live in a namespace of the instruction set they are compiled
+// for, so that no processor runs code made for another.
+#define TRN_CONCAT_(a, b) a##b
+#define TRN_CONCAT(a, b) TRN_CONCAT_(a, b)
+#define TRN_ISA_NAMESPACE TRN_CONCAT(isa_, TRN_ISA)
 #define TRN_INLINE inline __attribute__((always_inline))
 
 namespace trn {
 
 inline constexpr int kMaxDims = 8;
-inline constexpr int kMaxOperands = 8;
+inline constexpr int kMaxOperands = 10;
 inline constexpr int kMaxInts = 24;
 inline constexpr int kMaxReals = 8;
 inline constexpr int64_t kScratchBytes = 4 << 20;  // private memory of each compute thread
@@ -128,8 +133,6 @@ void set_active_isa(Isa isa);
 
 }  // namespace trn
 
-#define TRN_CONCAT_(a, b) a##b
-#define TRN_CONCAT(a, b) TRN_CONCAT_(a, b)
 // TRN_KERNEL(softmax, f32)(const Call& call, const Range& range) { ... }
 // defines and registers the kernel softmax_f32_<isa of this file>.
 #define TRN_KERNEL(name, type)                                                                  \

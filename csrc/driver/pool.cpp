@@ -123,6 +123,7 @@ class Pool {
         if (epoch_.load(std::memory_order_relaxed) != seen) return;
         TRN_PAUSE();
       }
+      std::this_thread::yield();
     } while (Clock::now() < until);
     std::unique_lock lock(mutex_);
     sleeping_.fetch_add(1, std::memory_order_seq_cst);

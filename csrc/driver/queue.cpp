@@ -4,13 +4,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <thread>
 #include <utility>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
 #define TRN_PAUSE() _mm_pause()
 #else
-#include <thread>
 #define TRN_PAUSE() std::this_thread::yield()
 #endif
 
@@ -31,17 +31,22 @@ void copy_used(Packet& to, const Packet& from) {
   std::memcpy(static_cast<void*>(&to), &from, bytes);
 }
 
-// Spins until done() or for the given time; whether it became true.
+// Spins until done() or for the given time; whether it became true. After the first moment the
+// core is offered to others: on a small machine the work waited for may need it.
 template <class Done>
 bool spin(Done done, int microseconds) {
   using Clock = std::chrono::steady_clock;
-  if (done()) return true;
+  for (int i = 0; i < 200; ++i) {
+    if (done()) return true;
+    TRN_PAUSE();
+  }
   const auto until = Clock::now() + std::chrono::microseconds(microseconds);
   do {
-    for (int i = 0; i < 64; ++i) {
+    for (int i = 0; i < 16; ++i) {
       if (done()) return true;
       TRN_PAUSE();
     }
+    std::this_thread::yield();
   } while (Clock::now() < until);
   return false;
 }

@@ -66,22 +66,20 @@ void fill_operand(Operand& o, const at::Tensor& t) {
 }
 }  // namespace
 
-Launch& Launch::out(const at::Tensor& t) {
-  fill_operand(next(true, t.device().index()), t);
-  return *this;
-}
-
-Launch& Launch::in(const at::Tensor& t) {
+Launch& Launch::tensor(const at::Tensor& t, bool output) {
   if (t.defined()) {
-    fill_operand(next(false, t.device().index()), t);
+    fill_operand(next(output, t.device().index()), t);
   } else {
-    Operand& o = next(false, -1);
+    Operand& o = next(output, -1);
     o.data = nullptr;
     o.dtype = DType::f32;
     o.ndim = -1;
   }
   return *this;
 }
+
+Launch& Launch::out(const at::Tensor& t) { return tensor(t, true); }
+Launch& Launch::in(const at::Tensor& t) { return tensor(t, false); }
 
 Launch& Launch::in(const std::optional<at::Tensor>& t) { return in(t ? *t : at::Tensor()); }
 

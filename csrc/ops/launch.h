@@ -19,7 +19,7 @@ inline DType dtype_of(const at::Tensor& t) { return dtype_of(t.scalar_type()); }
 
 // Fewest items worth a thread when one item costs `cost` simple steps (element loads, say).
 inline int64_t grain_for(int64_t cost) {
-  constexpr int64_t kStepsPerThread = 32768;  // below this, waking a thread costs more than it does
+  constexpr int64_t kStepsPerThread = 131072;  // below this, waking a thread costs more than it does
   return std::max<int64_t>(1, kStepsPerThread / std::max<int64_t>(1, cost));
 }
 
@@ -31,8 +31,9 @@ inline int64_t grain_for(int64_t cost) {
 class Launch {
  public:
   Launch(const Family& family, DType type);
-  Launch& out(const at::Tensor& t);  // written (and may be read)
-  Launch& in(const at::Tensor& t);   // read; an undefined tensor is absent() to the kernel
+  // Written (and may be read), or read. An undefined tensor is absent() to the kernel.
+  Launch& out(const at::Tensor& t);
+  Launch& in(const at::Tensor& t);
   Launch& in(const std::optional<at::Tensor>& t);
   Launch& scalar(const at::Scalar& value, DType type);  // an immediate operand
   // An operand made by hand; `device` is where its memory lies, -1 for an immediate.
@@ -47,6 +48,7 @@ class Launch {
 
  private:
   Operand& next(bool output, c10::DeviceIndex device);
+  Launch& tensor(const at::Tensor& t, bool output);
 
   driver::Packet packet_;
   c10::DeviceIndex device_ = -1;

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import fnmatch
 import re
 import textwrap
 import zlib
@@ -92,9 +93,15 @@ def scan(sources: Path) -> dict[str, tuple[str, Path]]:
     return found
 
 
-def excluded() -> dict[str, str]:
-    """Rows of not_native.txt: overload name -> reason."""
-    rows = {}
+class Excluded(dict):
+    """Rows of not_native.txt: pattern of overload names -> reason."""
+
+    def __contains__(self, name: object) -> bool:
+        return any(fnmatch.fnmatchcase(str(name), pattern) for pattern in self)
+
+
+def excluded() -> Excluded:
+    rows = Excluded()
     for line in (HERE / "not_native.txt").read_text().splitlines():
         if line.strip() and not line.startswith("#"):
             name, _, reason = line.partition(":")
@@ -121,7 +128,8 @@ def unambiguous(f: NativeFunction) -> str:
 
 def choose_structured(g: NativeFunctionsGroup, own, skip, indices) -> Chosen | None:
     name = unambiguous(g.out)
-    if own.pop(name, (None, None))[0] == "IMPL_FUNC":
+    if own.get(name, (None, None))[0] == "IMPL_FUNC":
+        del own[name]
         meta = BackendMetadata(kernel=f"{name}_trn", structured=True, cpp_namespace="trn::ops")
         headers = {f"{g.out.root_name}_meta.h"}
     else:

@@ -1,0 +1,141 @@
+// The matmul family: mm, addmm, bmm, baddbmm, addmv, dot.
+#include "ops/matmul.h"
+
+#include <ATen/ExpandUtils.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/relu.h>
+#include <ATen/ops/gelu.h>
+
+#include "matmul_tiles.h"
+#include "matmul.structured.h"
+
+namespace trn::ops {
+namespace {
+
+bool is_generic(DType t) { return t <= DType::i64 || t == DType::b8 || t == DType::c64 || t == DType::c128; }
+
+
+}  // namespace
+
+void matmul_into(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b,
+                 const at::Tensor& add, const at::Scalar& alpha, const at::Scalar& beta) {
+  if (out.numel() == 0) return;
+  static const Family matmul("matmul");
+  const DType type = dtype_of(a);
+  const int64_t batch = out.size(0), m = out.size(1), n = out.size(2), k = a.size(2);
+  Launch l(matmul, type);
+  l.out(out).in(a).in(b).in(add.defined() ? add.expand(out.sizes()) : add);
+  if (is_generic(type)) {
+    if (a.is_complex()) {
+      const auto x = alpha.toComplexDouble(), y = beta.toComplexDouble();
+      l.reals({x.real(), x.imag(), y.real(), y.imag()});
+    } else {
+      l.ints({alpha.toLong(), beta.toLong()});
+    }
+    l.run(batch * m, grain_for(n * k));
+    return;
+  }
+  l.reals({alpha.toDouble(), beta.toDouble()});
+  const int64_t items = matmul_items(m, n);
+  l.run(batch * items, grain_for(m * n * std::max<int64_t>(k, 1) / items));
+}
+
+TRN_IMPL_FUNC(mm_out)(const at::Tensor& self, const at::Tensor& mat2, const at::Tensor& out) {
+  matmul_into(out.unsqueeze(0), self.unsqueeze(0), mat2.unsqueeze(0));
+}
+
+TRN_IMPL_FUNC(addmm_out)(const at::Tensor& self, const at::Tensor& mat1, const at::Tensor& mat2,
+                         const at::Scalar& beta, const at::Scalar& alpha, const at::Tensor& out) {
+  matmul_into(out.unsqueeze(0), mat1.unsqueeze(0), mat2.unsqueeze(0),
+              self.expand(out.sizes()).unsqueeze(0), alpha, beta);
+}
+
+TRN_IMPL_FUNC(_addmm_activation_out)(const at::Tensor& self, const at::Tensor& mat1,
+                                     const at::Tensor& mat2, const at::Scalar& beta,
+                                     const at::Scalar& alpha, bool use_gelu,
+                                     const at::Tensor& out) {
+  matmul_into(out.unsqueeze(0), mat1.unsqueeze(0), mat2.unsqueeze(0),
+              self.expand(out.sizes()).unsqueeze(0), alpha, beta);
+  at::Tensor result = out;
+  if (use_gelu) at::gelu_(result, "tanh");
+  else at::relu_(result);
+}
+
+TRN_IMPL_FUNC(bmm_out)(const at::Tensor& self, const at::Tensor& mat2, const at::Tensor& out) {
+  matmul_into(out, self, mat2);
+}
+
+TRN_IMPL_FUNC(baddbmm_out)(const at::Tensor& self, const at::Tensor& batch1,
+                           const at::Tensor& batch2, const at::Scalar& beta,
+                           const at::Scalar& alpha, const at::Tensor& out) {
+  matmul_into(out, batch1, batch2, self.expand(out.sizes()), alpha, beta);
+}
+
+TRN_IMPL_FUNC(addmv_out)(const at::Tensor& self, const at::Tensor& mat, const at::Tensor& vec,
+                         const at::Scalar& beta, const at::Scalar& alpha, const at::Tensor& out) {
+  const auto column = [](const at::Tensor& t) { return t.unsqueeze(-1).unsqueeze(0); };
+  matmul_into(column(out), mat.unsqueeze(0), column(vec), column(self.expand(out.sizes())), alpha,
+              beta);
+}
+
+namespace {
+at::Tensor dot_of(const at::Tensor& self, const at::Tensor& other) {
+  TORCH_CHECK(self.dim() == 1 && other.dim() == 1, "1D tensors expected, but got ", self.dim(),
+              "D and ", other.dim(), "D tensors");
+  TORCH_CHECK(self.scalar_type() == other.scalar_type(),
+              "dot : expected both vectors to have same dtype, but found ", self.scalar_type(),
+              " and ", other.scalar_type());
+  TORCH_CHECK(self.numel() == other.numel(), "inconsistent tensor size, expected tensor [",
+              self.numel(), "] and src [", other.numel(),
+              "] to have the same number of elements, but got ", self.numel(), " and ",
+              other.numel(), " elements respectively");
+  at::Tensor out = at::empty({}, self.options());
+  matmul_into(out.view({1, 1, 1}), self.view({1, 1, -1}), other.view({1, -1, 1}));
+  return out;
+}
+}  // namespace
+
+at::Tensor TRN_OP(dot)(const at::Tensor& self, const at::Tensor& tensor) {
+  if (self.is_complex() && self.is_conj() && tensor.is_conj())
+    return dot_of(self.conj(), tensor.conj()).conj();
+  return dot_of(self.resolve_conj(), tensor.resolve_conj());
+}
+
+at::Tensor TRN_OP(vdot)(const at::Tensor& self, const at::Tensor& other) {
+  return dot_of(self.conj().resolve_conj(), other.resolve_conj());
+}
+
+namespace {
+// Products of halves kept in float32: out_dtype is the accumulator's own type.
+void check_out_dtype(const at::Tensor& a, at::ScalarType out_dtype) {
+  const bool same = a.scalar_type() == out_dtype;
+  const bool widened = out_dtype == at::kFloat &&
+                       (a.scalar_type() == at::kHalf || a.scalar_type() == at::kBFloat16);
+  TORCH_CHECK(same || widened,
+              "out_dtype must be the same as input dtype or fp32 for fp16/bf16 inputs");
+}
+}  // namespace
+
+at::Tensor TRN_OP(mm_dtype)(const at::Tensor& self, const at::Tensor& mat2,
+                            at::ScalarType out_dtype) {
+  TORCH_CHECK(self.dim() == 2 && mat2.dim() == 2 && self.size(1) == mat2.size(0),
+              "mat1 and mat2 shapes cannot be multiplied (", self.sizes(), " and ", mat2.sizes(),
+              ")");
+  check_out_dtype(self, out_dtype);
+  at::Tensor out = at::empty({self.size(0), mat2.size(1)}, self.options().dtype(out_dtype));
+  matmul_into(out.unsqueeze(0), self.unsqueeze(0), mat2.unsqueeze(0));
+  return out;
+}
+
+at::Tensor TRN_OP(bmm_dtype)(const at::Tensor& self, const at::Tensor& mat2,
+                             at::ScalarType out_dtype) {
+  TORCH_CHECK(self.dim() == 3 && mat2.dim() == 3 && self.size(2) == mat2.size(1),
+              "Expected size for first two dimensions of batch2 tensor to match batch1");
+  check_out_dtype(self, out_dtype);
+  at::Tensor out =
+      at::empty({self.size(0), self.size(1), mat2.size(2)}, self.options().dtype(out_dtype));
+  matmul_into(out, self, mat2);
+  return out;
+}
+
+}  // namespace trn::ops

@@ -1,0 +1,14 @@
+// Matrix products for the families that are made of them.
+#pragma once
+
+#include "ops/op.h"
+
+namespace trn::ops {
+
+// out = alpha a b + beta add for [batch, m, n] = [batch, m, k] [batch, k, n], any strides; batch
+// strides may be 0. `add` may be undefined. a and b share a type; out may be another float type.
+void matmul_into(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b,
+                 const at::Tensor& add = {}, const at::Scalar& alpha = 1,
+                 const at::Scalar& beta = 0);
+
+}  // namespace trn::ops

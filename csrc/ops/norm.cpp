@@ -1,0 +1,214 @@
+// Layer, RMS and group normalisation: rows.
+#include <ATen/OpMathType.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/addcmul.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/mul.h>
+#include <ATen/ops/sum.h>
+#include <c10/util/accumulate.h>
+
+#include "blocks.h"
+#include "ops/elementwise.h"
+#include "ops/op.h"
+
+namespace trn::ops {
+namespace {
+
+const Family row_norm("row_norm");
+const Family row_norm_backward("row_norm_backward");
+const Family row_norm_weights("row_norm_weights");
+
+using Optional = std::optional<at::Tensor>;
+
+at::Tensor dense(const Optional& t) {
+  return t && t->defined() ? t->contiguous() : at::Tensor();
+}
+
+// Statistics are float32 for halves, the input's own type otherwise, as on CUDA.
+at::ScalarType stat_type(const at::Tensor& t) { return at::toOpMathType(t.scalar_type()); }
+
+struct Rows {
+  int64_t rows, length;
+  std::vector<int64_t> stat_sizes;
+};
+
+Rows rows_of(const at::Tensor& input, at::IntArrayRef normalized, const Optional& weight,
+             const Optional& bias) {
+  const int64_t n = static_cast<int64_t>(normalized.size());
+  TORCH_CHECK(n >= 1, "Expected normalized_shape to be at least 1-dimensional, i.e., ",
+              "containing at least one element, but got normalized_shape = ", normalized);
+  for (const Optional* t : {&weight, &bias})
+    TORCH_CHECK(!*t || !(*t)->defined() || (*t)->sizes().equals(normalized),
+                "Expected ", t == &weight ? "weight" : "bias",
+                " to be of same shape as normalized_shape, but got ",
+                t == &weight ? "weight" : "bias", " of shape ", (*t)->sizes(),
+                " and normalized_shape = ", normalized);
+  const bool fits = input.dim() >= n && input.sizes().slice(input.dim() - n).equals(normalized);
+  TORCH_CHECK(fits, "Given normalized_shape=", normalized, ", expected input with shape [*",
+              [&] {
+                std::string s;
+                for (int64_t d : normalized) s += ", " + std::to_string(d);
+                return s;
+              }(),
+              "], but got input of size", input.sizes());
+  Rows r;
+  const int64_t axis = input.dim() - n;
+  r.rows = c10::multiply_integers(input.sizes().slice(0, axis));
+  r.length = c10::multiply_integers(normalized);
+  r.stat_sizes.assign(input.sizes().begin(), input.sizes().begin() + axis);
+  r.stat_sizes.resize(input.dim(), 1);
+  return r;
+}
+
+void forward(const at::Tensor& out, const at::Tensor& mean, const at::Tensor& rstd,
+             const at::Tensor& in, const at::Tensor& weight, const at::Tensor& bias, int64_t rows,
+             int64_t length, double eps, bool centred) {
+  const auto flat = [](const at::Tensor& t) { return t.defined() ? t.view({-1}) : t; };
+  const auto matrix = [&](const at::Tensor& t) { return t.view({rows, length}); };
+  Launch l(row_norm, compute_type(in.scalar_type()));
+  l.out(matrix(out)).out(flat(mean)).out(flat(rstd)).in(matrix(in)).in(flat(weight)).in(flat(bias));
+  l.ints({centred}).reals({eps}).run(rows, grain_for(length * 4));
+}
+
+// Gradients of input, weight and bias of a normalisation over rows.
+struct Gradients {
+  at::Tensor input, weight, bias;
+};
+Gradients backward(const at::Tensor& grad_out, const at::Tensor& input, const at::Tensor& mean,
+                   const at::Tensor& rstd, const at::Tensor& weight, const at::Tensor& bias,
+                   int64_t rows, int64_t length, bool centred, std::array<bool, 3> mask) {
+  const at::Tensor grad = grad_out.contiguous(), in = input.contiguous();
+  const at::Tensor g = grad.view({rows, length}), x = in.view({rows, length});
+  const at::Tensor m = mean.defined() ? mean.contiguous().view({-1}) : mean;
+  const at::Tensor r = rstd.contiguous().view({-1});
+  const DType type = compute_type(input.scalar_type());
+  Gradients out;
+  if (mask[0]) {
+    out.input = at::empty_like(in, at::MemoryFormat::Contiguous);
+    if (in.numel())
+      Launch(row_norm_backward, type)
+          .out(out.input.view({rows, length})).in(g).in(x).in(m).in(r)
+          .in(weight.defined() ? weight.view({-1}) : weight)
+          .ints({centred}).run(rows, grain_for(length * 6));
+  }
+  if ((mask[1] && weight.defined()) || (mask[2] && (bias.defined() || weight.defined()))) {
+    const at::Tensor& like = weight.defined() ? weight : bias;
+    out.weight = mask[1] ? at::empty_like(like, at::MemoryFormat::Contiguous) : at::Tensor();
+    out.bias = mask[2] ? at::empty_like(like, at::MemoryFormat::Contiguous) : at::Tensor();
+    if (rows == 0) {
+      if (out.weight.defined()) out.weight.zero_();
+      if (out.bias.defined()) out.bias.zero_();
+      return out;
+    }
+    const auto flat = [](const at::Tensor& t) { return t.defined() ? t.view({-1}) : t; };
+    Launch(row_norm_weights, type)
+        .out(flat(out.weight)).out(flat(out.bias)).in(g).in(x).in(m).in(r).ints({centred})
+        .run((length + kBlock - 1) / kBlock, grain_for(rows * kBlock));
+  }
+  return out;
+}
+
+}  // namespace
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor> TRN_OP(native_layer_norm)(
+    const at::Tensor& input, at::IntArrayRef normalized_shape, const Optional& weight,
+    const Optional& bias, double eps) {
+  const Rows r = rows_of(input, normalized_shape, weight, bias);
+  const at::Tensor in = input.contiguous();
+  at::Tensor out = at::empty_like(in, at::MemoryFormat::Contiguous);
+  at::Tensor mean = at::empty(r.stat_sizes, in.options().dtype(stat_type(in)));
+  at::Tensor rstd = at::empty_like(mean);
+  if (r.rows && r.length)
+    forward(out, mean, rstd, in, dense(weight), dense(bias), r.rows, r.length, eps, true);
+  return {out, mean, rstd};
+}
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor> TRN_OP(native_layer_norm_backward)(
+    const at::Tensor& grad_out, const at::Tensor& input, at::IntArrayRef normalized_shape,
+    const at::Tensor& mean, const at::Tensor& rstd, const Optional& weight, const Optional& bias,
+    std::array<bool, 3> output_mask) {
+  const Rows r = rows_of(input, normalized_shape, weight, bias);
+  const Gradients g = backward(grad_out, input, mean, rstd, dense(weight), dense(bias), r.rows,
+                               r.length, true, output_mask);
+  return {g.input, g.weight, g.bias};
+}
+
+std::tuple<at::Tensor, at::Tensor> TRN_OP(_fused_rms_norm)(const at::Tensor& input,
+                                                           at::IntArrayRef normalized_shape,
+                                                           const Optional& weight,
+                                                           std::optional<double> eps) {
+  const Rows r = rows_of(input, normalized_shape, weight, std::nullopt);
+  const at::Tensor in = input.contiguous();
+  at::Tensor out = at::empty_like(in, at::MemoryFormat::Contiguous);
+  at::Tensor rstd = at::empty(r.stat_sizes, in.options().dtype(stat_type(in)));
+  // The default is the machine epsilon of the type that statistics are kept in.
+  const double e = eps.value_or(stat_type(in) == at::kDouble ? std::numeric_limits<double>::epsilon()
+                                                             : std::numeric_limits<float>::epsilon());
+  if (r.rows && r.length)
+    forward(out, {}, rstd, in, dense(weight), {}, r.rows, r.length, e, false);
+  return {out, rstd};
+}
+
+std::tuple<at::Tensor, at::Tensor> TRN_OP(_fused_rms_norm_backward)(
+    const at::Tensor& grad_out, const at::Tensor& input, at::IntArrayRef normalized_shape,
+    const at::Tensor& rstd, const Optional& weight, std::array<bool, 2> output_mask) {
+  const Rows r = rows_of(input, normalized_shape, weight, std::nullopt);
+  const Gradients g = backward(grad_out, input, {}, rstd, dense(weight), {}, r.rows, r.length,
+                               false, {output_mask[0], output_mask[1], false});
+  return {g.input, g.weight};
+}
+
+// A group is a row; weight and bias are one for each channel and applied after.
+std::tuple<at::Tensor, at::Tensor, at::Tensor> TRN_OP(native_group_norm)(
+    const at::Tensor& input, const Optional& weight, const Optional& bias, int64_t N, int64_t C,
+    int64_t HxW, int64_t group, double eps) {
+  const at::Tensor in = input.contiguous();
+  at::Tensor mean = at::empty({N, group}, in.options().dtype(stat_type(in)));
+  at::Tensor rstd = at::empty_like(mean);
+  const bool affine = (weight && weight->defined()) || (bias && bias->defined());
+  at::Tensor out = at::empty(in.sizes(), in.options().dtype(affine ? stat_type(in) : in.scalar_type()));
+  if (in.numel() == 0) return {at::empty_like(in), mean, rstd};
+  forward(out, mean, rstd, in, {}, {}, N * group, C / group * HxW, eps, true);
+  if (affine) {
+    const auto channel = [&](const Optional& t, double otherwise) {
+      return t && t->defined() ? t->reshape({1, C, 1})
+                               : at::full({1, C, 1}, otherwise, in.options());
+    };
+    at::Tensor y = at::empty(in.sizes(), in.options()), flat = y.view({N, C, HxW});
+    at::addcmul_out(flat, channel(bias, 0), out.view({N, C, HxW}), channel(weight, 1));
+    out = y;
+  }
+  return {out, mean, rstd};
+}
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor> TRN_OP(native_group_norm_backward)(
+    const at::Tensor& grad_out, const at::Tensor& input, const at::Tensor& mean,
+    const at::Tensor& rstd, const Optional& weight, int64_t N, int64_t C, int64_t HxW,
+    int64_t group, std::array<bool, 3> output_mask) {
+  const at::Tensor grad = grad_out.contiguous(), in = input.contiguous();
+  const at::ScalarType stat = stat_type(in);
+  const int64_t rows = N * group, length = C / group * HxW;
+  at::Tensor gx, gw, gb;
+  if (output_mask[0]) {
+    at::Tensor g = grad;
+    if (weight && weight->defined())
+      g = at::mul(grad.view({N, C, HxW}), weight->to(stat).view({1, C, 1}));
+    gx = backward(g.view({rows, length}), in.view({rows, length}), mean, rstd, {}, {}, rows,
+                  length, true, {true, false, false}).input.view(in.sizes());
+  }
+  if (output_mask[1] || output_mask[2]) {
+    const at::Tensor g = grad.to(stat).view({N, group, C / group, HxW});
+    if (output_mask[2]) gb = at::sum(g, {0, 3}).view({C}).to(in.scalar_type());
+    if (output_mask[1]) {
+      const auto per_group = [&](const at::Tensor& t) { return t.view({N, group, 1, 1}); };
+      const at::Tensor x = in.to(stat).view({N, group, C / group, HxW});
+      gw = at::sum(g * (x - per_group(mean)) * per_group(rstd), {0, 3}).view({C})
+               .to(weight && weight->defined() ? weight->scalar_type() : in.scalar_type());
+    }
+  }
+  return {gx, gw, gb};
+}
+
+}  // namespace trn::ops

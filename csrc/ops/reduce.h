@@ -1,0 +1,24 @@
+// Reductions: from an iterator or a tensor and dimensions to launches of the engine.
+#pragma once
+
+#include <ATen/TensorIterator.h>
+
+#include "ops/op.h"
+
+namespace trn::ops {
+
+struct ReduceArgs {
+  std::initializer_list<int64_t> ints = {};  // after the engine's three
+  std::initializer_list<double> reals = {};
+};
+
+// Reduces the last operand of a reduction iterator into the others (strides 0 where reduced).
+void reduce(at::TensorIteratorBase& iter, const Family& family, const ReduceArgs& args = {});
+
+// Reduces `self` over `dims` (none: all) into `outputs`, each of the kept shape (sizes 1 where
+// reduced are dropped). Index outputs count along a single dimension, or over all in row-major
+// order.
+void reduce(at::ArrayRef<at::Tensor> outputs, const at::Tensor& self, at::IntArrayRef dims,
+            const Family& family, const ReduceArgs& args = {});
+
+}  // namespace trn::ops

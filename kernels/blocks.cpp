@@ -1,0 +1,278 @@
+// Conversions between all storage types, and the walk over blocks.
+#include "blocks.h"
+
+#include <cstring>
+
+#include "walk.h"
+
+namespace trn::TRN_ISA_NAMESPACE {
+namespace {
+
+template <class T> constexpr bool is_complex = __is_same(T, c64_t) || __is_same(T, c128_t);
+template <class T> constexpr bool is_half = __is_same(T, bf16_t) || __is_same(T, f16_t);
+template <class T>
+constexpr bool is_floating = __is_same(T, float) || __is_same(T, double) || is_half<T>;
+
+// One value, by PyTorch's rules: complex drops its imaginary part, anything but zero is true, and
+// floating point reaches small unsigned types through i64 so that -1.0 is 255 everywhere.
+template <class To, class From>
+TRN_INLINE To convert_one(From x) {
+  if constexpr (__is_same(To, From)) {
+    return x;
+  } else if constexpr (is_complex<From>) {
+    if constexpr (is_complex<To>)
+      return To(x.re, x.im);
+    else if constexpr (__is_same(To, bool))
+      return x.re != 0 || x.im != 0;
+    else
+      return convert_one<To>(x.re);
+  } else if constexpr (is_half<From>) {
+    return convert_one<To>(static_cast<float>(x));
+  } else if constexpr (is_complex<To>) {
+    return To(static_cast<decltype(To::re)>(x));
+  } else if constexpr (__is_same(To, bool)) {
+    return x != 0;
+  } else if constexpr (is_half<To>) {
+    return To(static_cast<float>(x));
+  } else if constexpr (is_floating<From> && !is_floating<To> && sizeof(To) < 8) {
+    return static_cast<To>(static_cast<int64_t>(x));
+  } else {
+    return static_cast<To>(x);
+  }
+}
+
+template <class To, class From>
+void convert_loop(void* dst, int64_t ds, const void* src, int64_t ss, int64_t n) {
+  To* __restrict d = static_cast<To*>(dst);
+  const From* __restrict s = static_cast<const From*>(src);
+  if (ds == 1 && ss == 1)
+    for (int64_t i = 0; i < n; ++i) d[i] = convert_one<To>(s[i]);
+  else if (ss == 0)
+    for (int64_t i = 0; i < n; ++i) d[i * ds] = convert_one<To>(s[0]);
+  else
+    for (int64_t i = 0; i < n; ++i) d[i * ds] = convert_one<To>(s[i * ss]);
+}
+
+using Loop = void (*)(void*, int64_t, const void*, int64_t, int64_t);
+
+template <class To>
+Loop loop_from(DType src) {
+  switch (src) {
+#define TRN_CASE(type) \
+  case DType::type: return convert_loop<To, StorageOf<DType::type>::type_>;
+    TRN_CASE(u8) TRN_CASE(i8) TRN_CASE(i16) TRN_CASE(i32) TRN_CASE(i64) TRN_CASE(u16)
+    TRN_CASE(u32) TRN_CASE(u64) TRN_CASE(f16) TRN_CASE(f32) TRN_CASE(f64) TRN_CASE(bf16)
+    TRN_CASE(b8) TRN_CASE(c64) TRN_CASE(c128)
+#undef TRN_CASE
+    default: return nullptr;
+  }
+}
+
+Loop loop_for(DType dst, DType src) {
+  switch (dst) {
+#define TRN_CASE(type) \
+  case DType::type: return loop_from<StorageOf<DType::type>::type_>(src);
+    TRN_CASE(u8) TRN_CASE(i8) TRN_CASE(i16) TRN_CASE(i32) TRN_CASE(i64) TRN_CASE(u16)
+    TRN_CASE(u32) TRN_CASE(u64) TRN_CASE(f16) TRN_CASE(f32) TRN_CASE(f64) TRN_CASE(bf16)
+    TRN_CASE(b8) TRN_CASE(c64) TRN_CASE(c128)
+#undef TRN_CASE
+    default: return nullptr;
+  }
+}
+
+// The eight-bit floats and complex halves are rare: one value at a time through float.
+float f8_to_float(uint8_t bits, DType t) {
+  const bool e5 = t == DType::f8_e5m2 || t == DType::f8_e5m2fnuz;
+  const bool fnuz = t == DType::f8_e5m2fnuz || t == DType::f8_e4m3fnuz;
+  const int mantissa_bits = e5 ? 2 : 3;
+  const int bias = (e5 ? 15 : 7) + fnuz;
+  const int exponent = (bits & 0x7f) >> mantissa_bits;
+  const int mantissa = bits & ((1 << mantissa_bits) - 1);
+  const float sign = bits & 0x80 ? -1.f : 1.f;
+  if (fnuz && bits == 0x80) return __builtin_nanf("");
+  if (t == DType::f8_e5m2 && exponent == 31)
+    return mantissa ? __builtin_nanf("") : sign * __builtin_inff();
+  if (t == DType::f8_e4m3fn && (bits & 0x7f) == 0x7f) return __builtin_nanf("");
+  const int scale = (exponent ? exponent : 1) - bias - mantissa_bits;
+  const float value = static_cast<float>((exponent ? 1 << mantissa_bits : 0) + mantissa);
+  return sign * value * bit_cast<float>(static_cast<uint32_t>(127 + scale) << 23);
+}
+
+uint8_t float_to_f8(float x, DType t) {
+  const bool e5 = t == DType::f8_e5m2 || t == DType::f8_e5m2fnuz;
+  const bool fnuz = t == DType::f8_e5m2fnuz || t == DType::f8_e4m3fnuz;
+  const uint8_t nan = fnuz ? 0x80 : 0x7f;
+  const uint8_t sign = bit_cast<uint32_t>(x) >> 31 ? 0x80 : 0;
+  if (x != x) return fnuz ? nan : sign | nan;
+  // Search the ordered magnitudes; ties go to the even code.
+  const int last = fnuz ? 0x7f : e5 ? 0x7b : 0x7e;
+  const float m = sign ? -x : x;
+  int low = 0, high = last;
+  while (low < high) {
+    const int mid = (low + high + 1) / 2;
+    if (f8_to_float(static_cast<uint8_t>(mid), t) <= m) low = mid;
+    else high = mid - 1;
+  }
+  const float below = f8_to_float(static_cast<uint8_t>(low), t);
+  int code = low;
+  if (low < last) {
+    const float above = f8_to_float(static_cast<uint8_t>(low + 1), t);
+    if (m - below > above - m || (m - below == above - m && (low & 1))) ++code;
+  } else {
+    // Past the largest: half a step more still rounds to it.
+    const float step = below - f8_to_float(static_cast<uint8_t>(low - 1), t);
+    if (m >= below + step / 2) return fnuz ? nan : sign | (e5 ? 0x7c : 0x7f);
+  }
+  return fnuz && code == 0 ? 0 : static_cast<uint8_t>(sign | code);
+}
+
+bool is_f8(DType t) { return t >= DType::f8_e5m2 && t <= DType::f8_e4m3fnuz; }
+
+// Through c64, which holds every value of the rare types exactly.
+void convert_rare(void* dst, DType dt, int64_t ds, const void* src, DType st, int64_t ss,
+                  int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    const char* s = static_cast<const char*>(src) + i * ss * dtype_size(st);
+    char* d = static_cast<char*>(dst) + i * ds * dtype_size(dt);
+    c64_t z(0);
+    if (is_f8(st)) z = c64_t(f8_to_float(static_cast<uint8_t>(*s), st));
+    else if (st == DType::c32) {
+      const auto* h = reinterpret_cast<const f16_t*>(s);
+      z = c64_t(h[0], h[1]);
+    } else convert_run(&z, DType::c64, 1, s, st, 1, 1);
+    if (is_f8(dt)) *d = static_cast<char>(float_to_f8(z.re, dt));
+    else if (dt == DType::c32) {
+      auto* h = reinterpret_cast<f16_t*>(d);
+      h[0] = f16_t(z.re);
+      h[1] = f16_t(z.im);
+    } else convert_run(d, dt, 1, &z, DType::c64, 1, 1);
+  }
+}
+
+template <class U>
+void move_loop(void* dst, int64_t ds, const void* src, int64_t ss, int64_t n) {
+  auto* d = static_cast<U*>(dst);
+  const auto* s = static_cast<const U*>(src);
+  for (int64_t i = 0; i < n; ++i) d[i * ds] = s[i * ss];
+}
+
+// One operand's side of the walk.
+struct Lane {
+  const Operand* operand;
+  DType type;  // compute type
+  alignas(64) char buffer[kBlock * 16];
+  const void* filled = nullptr;  // the single value the whole buffer holds, if it does
+
+  bool direct(int64_t step) const {
+    return operand->data && operand->dtype == type && step == 1;
+  }
+};
+
+void fill_immediate(Lane& lane) {
+  const Operand& o = *lane.operand;
+  char value[16];
+  const bool integral = o.dtype <= DType::i64 || o.dtype == DType::b8 || o.dtype >= DType::u16;
+  if (integral)
+    convert_run(value, lane.type, 1, &o.value.i, DType::i64, 1, 1);
+  else
+    convert_run(value, lane.type, 1, o.value.r, DType::c128, 1, 1);
+  convert_run(lane.buffer, lane.type, 1, value, lane.type, 0, kBlock);
+  lane.filled = &o;
+}
+
+// The next n elements of an input as a dense array; `runs` says whether they lie in one row.
+const void* load(Lane& lane, const Position& start, int64_t n, bool one_row) {
+  const Operand& o = *lane.operand;
+  if (!o.data) return lane.buffer;
+  if (one_row) {
+    const char* from = start.address(o);
+    const int64_t step = start.step(o);
+    if (lane.direct(step)) return from;
+    if (step == 0) {
+      // A broadcast value is spread once for as many blocks as it lasts.
+      if (lane.filled == from) return lane.buffer;
+      convert_run(lane.buffer, lane.type, 1, from, o.dtype, 0, kBlock);
+      lane.filled = from;
+      return lane.buffer;
+    }
+    convert_run(lane.buffer, lane.type, 1, from, o.dtype, step, n);
+    return lane.buffer;
+  }
+  Position p = start;
+  const int64_t size = dtype_size(lane.type);
+  for (int64_t done = 0; done < n;) {
+    const int64_t run = p.row_left() < n - done ? p.row_left() : n - done;
+    convert_run(lane.buffer + done * size, lane.type, 1, p.address(o), o.dtype, p.step(o), run);
+    p.advance(run);
+    done += run;
+  }
+  lane.filled = nullptr;
+  return lane.buffer;
+}
+
+void store(const Lane& lane, const Position& start, int64_t n) {
+  Position p = start;
+  const Operand& o = *lane.operand;
+  const int64_t size = dtype_size(lane.type);
+  for (int64_t done = 0; done < n;) {
+    const int64_t run = p.row_left() < n - done ? p.row_left() : n - done;
+    convert_run(p.address(o), o.dtype, p.step(o), lane.buffer + done * size, lane.type, 1, run);
+    p.advance(run);
+    done += run;
+  }
+}
+
+}  // namespace
+
+void convert_run(void* dst, DType dt, int64_t ds, const void* src, DType st, int64_t ss,
+                 int64_t n) {
+  if (dt == st) {
+    const int64_t size = dtype_size(dt);
+    if (ds == 1 && ss == 1) {
+      std::memcpy(dst, src, n * size);
+      return;
+    }
+    switch (size) {
+      case 1: return move_loop<uint8_t>(dst, ds, src, ss, n);
+      case 2: return move_loop<uint16_t>(dst, ds, src, ss, n);
+      case 4: return move_loop<uint32_t>(dst, ds, src, ss, n);
+      case 8: return move_loop<uint64_t>(dst, ds, src, ss, n);
+      default: return move_loop<c128_t>(dst, ds, src, ss, n);
+    }
+  }
+  if (const Loop loop = loop_for(dt, st)) return loop(dst, ds, src, ss, n);
+  convert_rare(dst, dt, ds, src, st, ss, n);
+}
+
+void run_map(const Map& map, const Call& call, const Range& range) {
+  // A lane holds 8 KiB; those of a call lie in the thread's scratch.
+  Lane* lanes = reinterpret_cast<Lane*>(range.scratch);
+  const Operand& out = call.operand[0];
+  for (int i = 0; i <= map.arity; ++i) {
+    lanes[i].operand = &call.operand[i];
+    lanes[i].type = i ? map.in : map.out;
+    lanes[i].filled = nullptr;
+    if (i && !call.operand[i].data) fill_immediate(lanes[i]);
+  }
+  Position p(out, range.begin);
+  for (int64_t left = range.end - range.begin; left > 0;) {
+    const int64_t row = p.row_left() < left ? p.row_left() : left;
+    // Short rows are gathered into full blocks, long ones cut into them.
+    const bool one_row = row >= 64 || row == left;
+    const int64_t want = one_row ? row : left;
+    const int64_t n = want < kBlock ? want : kBlock;
+    const void* in[kMaxOperands];
+    for (int i = 1; i <= map.arity; ++i) in[i - 1] = load(lanes[i], p, n, one_row);
+    const bool direct = one_row && lanes[0].direct(p.step(out) == 1 || n == 1 ? 1 : 0);
+    map.loop(direct ? p.address(out) : lanes[0].buffer, in, n, call);
+    if (!direct) store(lanes[0], p, n);
+    for (int64_t done = 0; done < n;) {
+      const int64_t run = p.row_left() < n - done ? p.row_left() : n - done;
+      p.advance(run);
+      done += run;
+    }
+    left -= n;
+  }
+}
+
+}  // namespace trn::TRN_ISA_NAMESPACE

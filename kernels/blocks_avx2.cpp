@@ -1,0 +1,2 @@
+// The element-wise engine compiled for AVX2.
+#include "blocks.cpp"

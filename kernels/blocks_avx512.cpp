@@ -1,0 +1,2 @@
+// The element-wise engine compiled for AVX512.
+#include "blocks.cpp"

@@ -1,0 +1,2 @@
+// Copies compiled for AVX2.
+#include "copy.cpp"

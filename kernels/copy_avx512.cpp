@@ -1,0 +1,2 @@
+// Copies compiled for AVX512.
+#include "copy.cpp"

@@ -1,0 +1,51 @@
+// What a row of the .def tables turns into: a loop and a registered kernel for each of its types.
+#pragma once
+
+#include "blocks.h"
+
+namespace trn {
+namespace {
+
+#define TRN_TYPES_FLOAT(F, ...) F(f32, __VA_ARGS__) F(f64, __VA_ARGS__)
+#define TRN_TYPES_BOOLEAN(F, ...) F(b8, __VA_ARGS__)
+#define TRN_TYPES_INT(F, ...) \
+  F(u8, __VA_ARGS__) F(i8, __VA_ARGS__) F(i16, __VA_ARGS__) F(i32, __VA_ARGS__) F(i64, __VA_ARGS__)
+#define TRN_TYPES_INTB(F, ...) TRN_TYPES_INT(F, __VA_ARGS__) TRN_TYPES_BOOLEAN(F, __VA_ARGS__)
+#define TRN_TYPES_REAL(F, ...) TRN_TYPES_FLOAT(F, __VA_ARGS__) TRN_TYPES_INT(F, __VA_ARGS__)
+#define TRN_TYPES_REALB(F, ...) TRN_TYPES_REAL(F, __VA_ARGS__) TRN_TYPES_BOOLEAN(F, __VA_ARGS__)
+#define TRN_TYPES_COMPLEX(F, ...) F(c64, __VA_ARGS__) F(c128, __VA_ARGS__)
+#define TRN_RESULT_SAME T
+#define TRN_RESULT_BOOL bool
+
+// `arity` inputs; those a row does not have alias the first, or the output of a row without any.
+#define TRN_MAP_BODY(type, name, arity, result, ...)                                          \
+  static void loop_##name##_##type(void* out, const void* const* in, int64_t n,               \
+                                   const Call& call) {                                        \
+    using T [[maybe_unused]] = StorageOf<DType::type>::type_;                                                \
+    using R = TRN_RESULT_##result;                                                            \
+    R* o = static_cast<R*>(out);                                                              \
+    [[maybe_unused]] const T* pa = static_cast<const T*>(arity > 0 ? in[0] : out);            \
+    [[maybe_unused]] const T* pb = arity > 1 ? static_cast<const T*>(in[1]) : pa;             \
+    [[maybe_unused]] const T* pc = arity > 2 ? static_cast<const T*>(in[2]) : pa;             \
+    [[maybe_unused]] const T p0 = param<T>(call, 0), p1 = param<T>(call, 1),                  \
+                             p2 = param<T>(call, 2), p3 = param<T>(call, 3);                  \
+    _Pragma("GCC ivdep") for (int64_t i = 0; i < n; ++i) {                                    \
+      [[maybe_unused]] const T a = pa[i], b = pb[i], c = pc[i];                               \
+      o[i] = static_cast<R>(__VA_ARGS__);                                                     \
+    }                                                                                         \
+  }                                                                                           \
+  static void run_##name##_##type(const Call& call, const Range& range) {                     \
+    using T [[maybe_unused]] = StorageOf<DType::type>::type_;                                                \
+    constexpr Map map{loop_##name##_##type, DType::type,                                      \
+                      DTypeOf<TRN_RESULT_##result>::value, arity};                            \
+    TRN_ISA_NAMESPACE::run_map(map, call, range);                                             \
+  }                                                                                           \
+  TRN_REGISTER(#name, DType::type, run_##name##_##type);
+
+#define TRN_MAP(name, arity, types, result, cost, ...) \
+  TRN_TYPES_##types(TRN_MAP_BODY, name, arity, result, __VA_ARGS__)
+#define TRN_MAP_MORE TRN_MAP
+#define TRN_MAP_OWN TRN_MAP
+
+}  // namespace
+}  // namespace trn

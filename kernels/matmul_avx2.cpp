@@ -1,0 +1,2 @@
+// Matrix products compiled for AVX2.
+#include "matmul.cpp"

@@ -1,0 +1,2 @@
+// Matrix products compiled for AVX512.
+#include "matmul.cpp"

@@ -1,0 +1,2 @@
+// norm compiled for AVX2.
+#include "norm.cpp"

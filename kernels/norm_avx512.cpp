@@ -1,0 +1,2 @@
+// norm compiled for AVX512.
+#include "norm.cpp"

@@ -1,0 +1,2 @@
+// optimizer compiled for AVX2.
+#include "optimizer.cpp"

@@ -1,0 +1,2 @@
+// optimizer compiled for AVX512.
+#include "optimizer.cpp"

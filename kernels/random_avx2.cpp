@@ -1,0 +1,2 @@
+// random compiled for AVX2.
+#include "random.cpp"

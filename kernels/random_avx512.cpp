@@ -1,0 +1,2 @@
+// random compiled for AVX512.
+#include "random.cpp"

@@ -1,0 +1,2 @@
+// Reductions compiled for AVX2.
+#include "reduce.cpp"

@@ -1,0 +1,2 @@
+// Reductions compiled for AVX512.
+#include "reduce.cpp"

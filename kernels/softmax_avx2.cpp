@@ -1,0 +1,2 @@
+// softmax compiled for AVX2.
+#include "softmax.cpp"

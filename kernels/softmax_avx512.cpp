@@ -1,0 +1,2 @@
+// softmax compiled for AVX512.
+#include "softmax.cpp"

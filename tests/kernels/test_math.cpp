@@ -1,0 +1,75 @@
+// The float functions against double, over a dense sweep and the special values.
+#include "math.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+namespace trn {
+namespace {
+
+// Distance from y to the exact value in units of the last place of float.
+double ulps(float y, double exact) {
+  if (std::isnan(exact)) return std::isnan(y) ? 0 : 1e9;
+  const float rounded = static_cast<float>(exact);
+  if (std::isinf(rounded)) return y == rounded || std::isinf(y) ? 0 : 1e9;
+  const float a = std::fabs(rounded);
+  const double unit = a < std::numeric_limits<float>::min()
+                          ? static_cast<double>(std::numeric_limits<float>::denorm_min())
+                          : std::ldexp(1.0, std::ilogb(a) - 23);
+  return std::fabs(static_cast<double>(y) - exact) / unit;
+}
+
+template <class F, class G>
+double worst(F f, G exact, float from, float to, int steps = 2000000) {
+  double most = 0;
+  for (int i = 0; i <= steps; ++i) {
+    const float x = from + (to - from) * static_cast<float>(i) / static_cast<float>(steps);
+    most = std::max(most, ulps(f(x), exact(static_cast<double>(x))));
+  }
+  return most;
+}
+
+TEST(Math, ExpIsWithinTwoUlps) {
+  EXPECT_LE(worst(fast_exp, [](double x) { return std::exp(x); }, -104.f, 88.7f), 2);
+  EXPECT_EQ(fast_exp(INFINITY), INFINITY);
+  EXPECT_EQ(fast_exp(-INFINITY), 0);
+  EXPECT_EQ(fast_exp(89.f), INFINITY);
+  EXPECT_TRUE(std::isnan(fast_exp(NAN)));
+}
+
+TEST(Math, LogIsWithinTwoUlps) {
+  EXPECT_LE(worst(fast_log, [](double x) { return std::log(x); }, 1e-6f, 4.f), 2);
+  EXPECT_LE(worst(fast_log, [](double x) { return std::log(x); }, 4.f, 1e30f), 2);
+  EXPECT_EQ(fast_log(0.f), -INFINITY);
+  EXPECT_EQ(fast_log(INFINITY), INFINITY);
+  EXPECT_TRUE(std::isnan(fast_log(-1.f)));
+  EXPECT_TRUE(std::isnan(fast_log(NAN)));
+  EXPECT_LE(ulps(fast_log(1e-40f), std::log(static_cast<double>(1e-40f))), 2);
+}
+
+TEST(Math, TanhIsWithinTwoUlps) {
+  EXPECT_LE(worst(fast_tanh, [](double x) { return std::tanh(x); }, -12.f, 12.f), 2);
+  EXPECT_EQ(fast_tanh(INFINITY), 1);
+  EXPECT_EQ(fast_tanh(-INFINITY), -1);
+  EXPECT_TRUE(std::isnan(fast_tanh(NAN)));
+}
+
+TEST(Math, SigmoidIsWithinThreeUlps) {
+  EXPECT_LE(worst(fast_sigmoid, [](double x) { return 1 / (1 + std::exp(-x)); }, -80.f, 30.f), 3);
+}
+
+TEST(Math, SineAndCosineAreWithinTwoUlps) {
+  EXPECT_LE(worst([](float x) { return fast_sine(x, 0); }, [](double x) { return std::sin(x); },
+                  -100.f, 100.f), 2);
+  EXPECT_LE(worst([](float x) { return fast_sine(x, 1); }, [](double x) { return std::cos(x); },
+                  -100.f, 100.f), 2);
+}
+
+TEST(Math, ErfStaysWithinAMillionth) {
+  for (float x = -6; x < 6; x += 1e-4f) EXPECT_NEAR(fast_erf(x), std::erf(x), 1e-6);
+}
+
+}  // namespace
+}  // namespace trn
