@@ -23,9 +23,9 @@ import torch.nn.functional as F
 class Config:
     vocab: int = 256
     context: int = 128
-    layers: int = 3
-    heads: int = 4
-    width: int = 128
+    layers: int = 4
+    heads: int = 6
+    width: int = 192
     dropout: float = 0.0
 
 
@@ -128,12 +128,12 @@ def learning_rate(step: int, args) -> float:
 
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--context", type=int, default=128)
-    parser.add_argument("--layers", type=int, default=3)
-    parser.add_argument("--heads", type=int, default=4)
-    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--heads", type=int, default=6)
+    parser.add_argument("--width", type=int, default=192)
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--warmup", type=int, default=20)

@@ -22,7 +22,7 @@ def example():
 
 
 def test_train_gpt(example):
-    result = example("train_gpt.py", "--steps", "25", "--layers", "1", "--width", "64",
+    result = example("train_gpt.py", "--steps", "25", "--layers", "1", "--heads", "4", "--width", "64",
                      "--context", "64", "--batch", "8", "--bytes", "200000", "--sample", "20",
                      "--eval-every", "20", launcher=("-m", "torch_trn", "run"),
                      env={"TRN_FALLBACK": "error"})
@@ -35,7 +35,7 @@ def test_train_gpt(example):
 
 
 def test_train_gpt_on_the_cpu(example):
-    example("train_gpt.py", "--steps", "3", "--layers", "1", "--width", "32", "--context", "16",
+    example("train_gpt.py", "--steps", "3", "--layers", "1", "--heads", "4", "--width", "32", "--context", "16",
             "--batch", "4", "--bytes", "50000", "--sample", "5",
             env={"TORCH_DEVICE_BACKEND_AUTOLOAD": "0", "CUDA_VISIBLE_DEVICES": ""})
 
