@@ -22,10 +22,10 @@ def example():
 
 
 def test_train_gpt(example):
-    result = example("train_gpt.py", "--steps", "25", "--layers", "1", "--heads", "4", "--width", "64",
-                     "--context", "64", "--batch", "8", "--bytes", "200000", "--sample", "20",
-                     "--eval-every", "20", launcher=("-m", "torch_trn", "run"),
-                     env={"TRN_FALLBACK": "error"})
+    result = example("train_gpt.py", "--steps", "25", "--layers", "1", "--heads", "4",
+                     "--width", "64", "--context", "64", "--batch", "8",
+                     "--bytes", "200000", "--sample", "20", "--eval-every", "20",
+                     launcher=("-m", "torch_trn", "run"), env={"TRN_FALLBACK": "error"})
     losses = [float(line.split("loss")[1].split()[0]) for line in result.stdout.splitlines()
               if line.startswith("step") and "val" not in line]
     assert losses[0] > 5 and losses[-1] < losses[0] - 1
@@ -35,8 +35,8 @@ def test_train_gpt(example):
 
 
 def test_train_gpt_on_the_cpu(example):
-    example("train_gpt.py", "--steps", "3", "--layers", "1", "--heads", "4", "--width", "32", "--context", "16",
-            "--batch", "4", "--bytes", "50000", "--sample", "5",
+    example("train_gpt.py", "--steps", "3", "--layers", "1", "--heads", "4", "--width", "32",
+            "--context", "16", "--batch", "4", "--bytes", "50000", "--sample", "5",
             env={"TORCH_DEVICE_BACKEND_AUTOLOAD": "0", "CUDA_VISIBLE_DEVICES": ""})
 
 
@@ -52,6 +52,14 @@ def test_bert_inference(example):
     result = example("bert_inference.py", env={"TRN_FALLBACK": "error"},
                      launcher=("-c", WITH_DEVICE))
     assert "on trn:0" in result.stdout and "equal to the CPU's output" in result.stdout
+
+
+def test_table_is_fresh():
+    pytest.importorskip("sklearn")
+    pytest.importorskip("transformers")
+    result = subprocess.run([sys.executable, os.path.join(ROOT, "scripts", "example_ops.py"),
+                             "--check"], capture_output=True, text=True, timeout=600)
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 # The examples import torch only; without the entry point installed the device is imported here.
