@@ -21,8 +21,8 @@ OUTPUT = ROOT / "docs" / "examples.md"
 # Small runs: they call the operators of the long ones.
 EXAMPLES = {
     "train_gpt.py": ["--steps", "3", "--layers", "1", "--heads", "4", "--width", "32",
-                     "--context", "16", "--batch", "4", "--bytes", "50000", "--sample", "3", "--eval-every", "2",
-                     "--dropout", "0.1"],
+                     "--context", "16", "--batch", "4", "--bytes", "50000", "--sample", "3",
+                     "--eval-every", "2", "--dropout", "0.1"],
     "digits_cnn.py": ["--epochs", "13"],
     "bert_inference.py": [],
 }
