@@ -28,7 +28,7 @@ test-python: $(VENV)/.built
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -q tests/lint
+	$(BIN)/python -m pytest -q --confcutdir=tests/lint tests/lint
 
 build: $(VENV)/.built
 

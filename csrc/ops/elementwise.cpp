@@ -7,6 +7,7 @@
 #include <ATen/native/Fill.h>
 #include <ATen/native/Lerp.h>
 #include <ATen/native/LinearAlgebra.h>
+#include <ATen/native/Normalization.h>
 #include <ATen/native/PointwiseOps.h>
 #include <ATen/native/Pow.h>
 #include <ATen/native/TensorCompare.h>

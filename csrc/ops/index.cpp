@@ -8,6 +8,7 @@
 #include <ATen/native/ReductionType.h>
 #include <ATen/native/Resize.h>
 #include <ATen/native/TensorAdvancedIndexing.h>
+#include <ATen/native/TensorAdvancedIndexingUtils.h>
 #include <ATen/ops/cumsum.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
@@ -252,6 +253,23 @@ at::Tensor& TRN_OP(masked_scatter_)(at::Tensor& self, const at::Tensor& mask,
 
 namespace {
 
+// Accumulation comes here with its indices unprepared: the iterator is built as index_put's is.
+void index_put_in_order(at::Tensor& self, const c10::List<std::optional<at::Tensor>>& indices,
+                        const at::Tensor& value, bool accumulate, bool) {
+  const auto info = at::native::make_info(self, indices);
+  TORCH_CHECK(at::is_expandable_to(value.sizes(), info.src.sizes()), "shape mismatch: value tensor of shape ",
+              value.sizes(), " cannot be broadcast to indexing result of shape ", info.src.sizes());
+  at::TensorIteratorConfig config;
+  config.set_check_mem_overlap(false)
+      .resize_outputs(false)
+      .check_all_same_dtype(false)
+      .add_output(info.src)
+      .add_owned_const_input(value.expand(info.src.sizes()));
+  for (const at::Tensor& index : info.indices) config.add_const_input(index);
+  auto iter = config.build();
+  index_put_kernel(iter, info.indexed_sizes, info.indexed_strides, accumulate);
+}
+
 void take_kernel(at::TensorIterator& iter, const at::TensorBase& input) {
   if (iter.numel() == 0) return;
   const at::Tensor dense = at::Tensor(input).contiguous().view({-1});
@@ -310,6 +328,7 @@ namespace at::native {
 using namespace trn::ops;
 REGISTER_PRIVATEUSE1_DISPATCH(index_stub, &index_kernel)
 REGISTER_PRIVATEUSE1_DISPATCH(index_put_stub, &index_put_kernel)
+REGISTER_PRIVATEUSE1_DISPATCH(index_put_with_sort_stub, &index_put_in_order)
 REGISTER_PRIVATEUSE1_DISPATCH(index_fill_stub, &index_fill_kernel)
 REGISTER_PRIVATEUSE1_DISPATCH(index_copy_stub, &index_copy_kernel)
 REGISTER_PRIVATEUSE1_DISPATCH(take_stub, &take_kernel)

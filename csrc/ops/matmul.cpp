@@ -17,9 +17,14 @@ bool is_generic(DType t) { return t <= DType::i64 || t == DType::b8 || t == DTyp
 
 }  // namespace
 
-void matmul_into(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b,
-                 const at::Tensor& add, const at::Scalar& alpha, const at::Scalar& beta) {
+void matmul_into(const at::Tensor& out, const at::Tensor& left, const at::Tensor& right,
+                 const at::Tensor& added, const at::Scalar& alpha, const at::Scalar& beta) {
   if (out.numel() == 0) return;
+  // Products are handed conjugate views as they are; the kernels read memory.
+  const auto plain = [](const at::Tensor& t) {
+    return t.defined() && (t.is_conj() || t.is_neg()) ? t.resolve_conj().resolve_neg() : t;
+  };
+  const at::Tensor a = plain(left), b = plain(right), add = plain(added);
   static const Family matmul("matmul");
   const DType type = dtype_of(a);
   const int64_t batch = out.size(0), m = out.size(1), n = out.size(2), k = a.size(2);

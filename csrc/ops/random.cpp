@@ -129,7 +129,7 @@ std::tuple<at::Tensor, at::Tensor> TRN_OP(native_dropout)(const at::Tensor& inpu
 
 at::Tensor TRN_OP(native_dropout_backward)(const at::Tensor& grad_output, const at::Tensor& mask,
                                            double scale) {
-  return at::mul(grad_output, mask).mul_(scale);
+  return at::mul(at::mul(grad_output, mask), scale);
 }
 
 // A permutation is the order of random keys; 64 bits of key make ties as good as impossible.
