@@ -8,7 +8,7 @@
 #include <ATen/native/ReductionType.h>
 #include <ATen/native/Resize.h>
 #include <ATen/native/TensorAdvancedIndexing.h>
-#include <ATen/native/TensorAdvancedIndexingUtils.h>
+#include <ATen/native/IndexingUtils.h>
 #include <ATen/ops/cumsum.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
@@ -253,21 +253,68 @@ at::Tensor& TRN_OP(masked_scatter_)(at::Tensor& self, const at::Tensor& mask,
 
 namespace {
 
-// Accumulation comes here with its indices unprepared: the iterator is built as index_put's is.
+// Tensor indices brought into the form that index_put_kernel takes: self with stride 0 along the
+// indexed dimensions, which have the indices' shape, and each index broadcast against it.
+struct Indexed {
+  at::Tensor self;
+  std::vector<at::Tensor> indices;
+  std::vector<int64_t> sizes, strides;  // of the indexed dimensions; strides in bytes
+};
+
+Indexed prepare(at::Tensor self, const c10::List<std::optional<at::Tensor>>& given) {
+  at::native::checkIndexTensorTypes(given, /*allow_int=*/true);
+  std::vector<at::Tensor> indices = at::expand_outplace(at::native::expandTensors(self, given));
+  indices.resize(self.dim());
+  if (!at::native::hasContiguousSubspace(indices))
+    std::tie(self, indices) = at::native::transposeToFront(self, indices);
+  Indexed result;
+  std::vector<int64_t> shape, strides;
+  int64_t before = 0, after = 0;
+  at::IntArrayRef replacement;
+  for (int64_t d = 0; d < self.dim(); ++d) {
+    if (!indices[d].defined()) {
+      ++(replacement.data() ? after : before);
+      shape.push_back(self.size(d));
+      strides.push_back(self.stride(d));
+      continue;
+    }
+    if (!replacement.data()) {
+      replacement = indices[d].sizes();
+      shape.insert(shape.end(), replacement.begin(), replacement.end());
+      strides.insert(strides.end(), replacement.size(), 0);
+    }
+    TORCH_CHECK_INDEX(self.size(d) > 0 || indices[d].numel() == 0,
+                      "index is out of bounds for dimension with size 0");
+    result.sizes.push_back(self.size(d));
+    result.strides.push_back(self.stride(d) * self.element_size());
+  }
+  for (const at::Tensor& index : indices) {
+    if (!index.defined()) continue;
+    std::vector<int64_t> sizes(before, 1);
+    sizes.insert(sizes.end(), index.sizes().begin(), index.sizes().end());
+    sizes.insert(sizes.end(), after, 1);
+    result.indices.push_back(index.to(at::kLong).reshape(sizes));
+  }
+  result.self = self.as_strided(shape, strides);
+  return result;
+}
+
+// Accumulation comes here with its indices unprepared; additions are made in order.
 void index_put_in_order(at::Tensor& self, const c10::List<std::optional<at::Tensor>>& indices,
                         const at::Tensor& value, bool accumulate, bool) {
-  const auto info = at::native::make_info(self, indices);
-  TORCH_CHECK(at::is_expandable_to(value.sizes(), info.src.sizes()), "shape mismatch: value tensor of shape ",
-              value.sizes(), " cannot be broadcast to indexing result of shape ", info.src.sizes());
+  const Indexed indexed = prepare(self, indices);
+  TORCH_CHECK(at::is_expandable_to(value.sizes(), indexed.self.sizes()),
+              "shape mismatch: value tensor of shape ", value.sizes(),
+              " cannot be broadcast to indexing result of shape ", indexed.self.sizes());
   at::TensorIteratorConfig config;
   config.set_check_mem_overlap(false)
       .resize_outputs(false)
       .check_all_same_dtype(false)
-      .add_output(info.src)
-      .add_owned_const_input(value.expand(info.src.sizes()));
-  for (const at::Tensor& index : info.indices) config.add_const_input(index);
+      .add_output(indexed.self)
+      .add_owned_const_input(value.expand(indexed.self.sizes()));
+  for (const at::Tensor& index : indexed.indices) config.add_const_input(index);
   auto iter = config.build();
-  index_put_kernel(iter, info.indexed_sizes, info.indexed_strides, accumulate);
+  index_put_kernel(iter, indexed.sizes, indexed.strides, accumulate);
 }
 
 void take_kernel(at::TensorIterator& iter, const at::TensorBase& input) {

@@ -1,0 +1,23 @@
+"""Operator tests: every one proves that the device ran."""
+
+import pytest
+from torch_trn import _C
+
+
+@pytest.fixture(autouse=True)
+def fresh_fallback_counts():
+    mode = _C._fallback_mode()
+    _C._set_fallback_mode("silent")
+    _C._reset_fallback_counts()
+    yield
+    _C._set_fallback_mode(mode)
+
+
+@pytest.fixture
+def native():
+    """Fails the test if anything in it ran on the CPU, or if nothing ran on the device."""
+    before = _C._launch_count()
+    _C._reset_fallback_counts()
+    yield
+    assert _C._launch_count() > before, "no kernel was launched"
+    assert _C._fallback_counts() == {}
