@@ -84,7 +84,8 @@ Block* DeviceCache::allocate(size_t bytes, c10::Stream stream) {
   }
   if (!block) {
     ++stats_.num_alloc_retries;
-    if (release_cached()) block = allocate_segment(pool, size, stream);
+    release_cached();
+    block = allocate_segment(pool, size, stream);
   }
   if (!block) raise_out_of_memory(bytes);
   block = split_if_worth(block, size);
@@ -280,13 +281,12 @@ void DeviceCache::release_segment(Block* block) {
 
 // Gives every whole segment back. Queued work may still use cached memory, so it is waited for:
 // this is the path of last resort, and of empty_cache().
-bool DeviceCache::release_cached() {
+void DeviceCache::release_cached() {
   driver::Device& d = device(index_);
   for (auto& p : pending_)
     device(p.event.device).wait(p.event.queue, p.event.value);
   ++stats_.num_sync_all_streams;
   process_events();
-  bool any = false;
   for (Pool* pool : {&small_, &large_}) {
     std::vector<Block*> whole;
     for (Block* b : pool->free)
@@ -295,10 +295,8 @@ bool DeviceCache::release_cached() {
       driver::Queue* queue = queue_of(b->stream);
       d.wait(queue, d.submitted(queue));
       release_segment(b);
-      any = true;
     }
   }
-  return any;
 }
 
 // Above the configured share of memory, segments that were long unused go first.

@@ -82,7 +82,7 @@ class DeviceCache {
   void release_to_pool(Block* block);
   size_t merge(Block* into, Block* neighbour);
   void process_events();
-  bool release_cached();
+  void release_cached();
   void release_segment(Block* block);
   [[noreturn]] void raise_out_of_memory(size_t bytes);
   void note(Action action, const void* ptr, size_t size, c10::Stream stream,

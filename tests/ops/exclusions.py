@@ -9,7 +9,7 @@ _SPARSE = "sparse tensors have no kernels on trn"
 _HOST = "asks for a host tensor by name"
 
 FORWARD = {
-    "as_strided.partial_views": "reads storage behind the sample, which a copy does not bring along",
+    "as_strided.partial_views": "reads storage behind the sample, which a copy leaves behind",
     "empty": _FRESH,
     "empty_like": _FRESH,
     "empty_permuted": _FRESH,
