@@ -1,5 +1,7 @@
-// Moving elements by their size, and other helpers of the indexing families.
+// Laying out what indexing kernels read and write, and other helpers of the indexing families.
 #pragma once
+
+#include <ATen/TensorIterator.h>
 
 #include "ops/op.h"
 
@@ -11,12 +13,32 @@ DType move_type(c10::ScalarType t);
 // A tensor as [outer, size, inner] around `dim`; a copy only where strides leave no other way.
 at::Tensor three_way(const at::Tensor& t, int64_t dim);
 
-// Running counts of true elements of `mask`, by chunks of kMaskChunk, and their number as a
-// device tensor's last element.
-inline constexpr int64_t kMaskChunk = 4096;
-at::Tensor mask_ends(const at::Tensor& mask);
+// How values meet what is there; the enumeration of kernels/index.cpp.
+enum Reduction : int64_t { kReplace, kSum, kProduct, kMaximum, kMinimum, kScaledSum };
 
-// The enumeration of kernels/index.cpp.
-enum Reduction : int64_t { kReplace, kSum, kProduct, kMaximum, kMinimum };
+// What the index operands of one launch are for: size and element stride of the dimension that
+// each indexes, and whether a negative index counts from the end.
+struct Indexed {
+  c10::SmallVector<int64_t, 16> sizes_and_strides;
+  bool wrap = true;
+};
+
+// Queues out = self[indices...] for an iterator of (out, self, indices...), self having stride 0
+// along the dimensions that an index chooses.
+void read_indexed(at::TensorIteratorBase& iter, const Indexed& indexed);
+
+// Queues self[indices...] (op)= value for operands (self, value, indices...) of one shape, self
+// being restrided in the same way. Values that meet are taken in the order of the shape.
+void write_indexed(c10::ArrayRef<Operand> operands, c10::ScalarType type, c10::DeviceIndex device,
+                   const Indexed& indexed, Reduction how, const c10::Scalar& alpha = 1);
+
+// One element of type t as an immediate operand that holds its bytes.
+Operand immediate_bytes(const c10::Scalar& value, c10::ScalarType t);
+
+// `t` over an iteration of `sizes` in which an index chooses the place along `dim`.
+at::Tensor under_index(const at::Tensor& t, at::IntArrayRef sizes, int64_t dim);
+
+// An iterator over an output and inputs as they are: any types, any overlap, no resizing.
+at::TensorIterator iterate(const at::Tensor& out, at::TensorList inputs);
 
 }  // namespace trn::ops

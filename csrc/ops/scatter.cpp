@@ -5,19 +5,16 @@
 #include <ATen/native/TensorAdvancedIndexing.h>
 
 #include "ops/index.h"
+#include "ops/iterator.h"
 
 namespace trn::ops {
 namespace {
 
-const Family gather_family("gather"), scatter_family("scatter");
-
 at::Tensor at_least_1d(const at::Tensor& t) { return t.dim() ? t : t.reshape({1}); }
 
-// A tensor in the shape of an index, its stride along dim 0: the kernel adds that step itself.
-at::Tensor under(const at::Tensor& t, const at::Tensor& index, int64_t dim) {
-  std::vector<int64_t> strides = t.strides().vec();
-  strides[dim] = 0;
-  return t.as_strided(index.sizes(), strides);
+// One index over `t` along dim. Negative indices do not count from the end here, as on CUDA.
+Indexed along(const at::Tensor& t, int64_t dim) {
+  return {{t.size(dim), t.stride(dim)}, /*wrap=*/false};
 }
 
 void gather_kernel(const at::Tensor& result, const at::Tensor& self, int64_t dim,
@@ -25,37 +22,34 @@ void gather_kernel(const at::Tensor& result, const at::Tensor& self, int64_t dim
   if (index.numel() == 0) return;
   const at::Tensor out = at_least_1d(result), in = at_least_1d(self), at = at_least_1d(index);
   dim = at::maybe_wrap_dim(dim, in.dim());
-  Launch(gather_family, move_type(self.scalar_type()))
-      .out(out).in(under(in, at, dim)).in(at)
-      .ints({in.size(dim), in.stride(dim)}).may_fault()
-      .run(at.numel(), grain_for(12));
+  at::TensorIterator iter = iterate(out, {under_index(in, at.sizes(), dim), at});
+  read_indexed(iter, along(in, dim));
 }
 
-// Lines along dim are items, so dim is brought last. `scalar` stands for src where it is given.
-void scatter_lines(const at::Tensor& self, int64_t dim, const at::Tensor& index,
-                   const at::Tensor& src, const at::Scalar* scalar, int64_t how) {
+// `scalar` stands for src where there is none.
+void scatter_into(const at::Tensor& self, int64_t dim, const at::Tensor& index,
+                  const at::Tensor& src, const at::Scalar* scalar, Reduction how) {
   if (index.numel() == 0) return;
   const at::Tensor out = at_least_1d(self), at = at_least_1d(index);
   dim = at::maybe_wrap_dim(dim, out.dim());
-  const at::Tensor moved = at.movedim(dim, -1);
-  const auto last = [&](const at::Tensor& t) { return t.movedim(dim, -1); };
-  Launch l(scatter_family, dtype_of(self));
-  l.out(last(under(out, at, dim))).in(moved);
-  if (scalar) {
-    l.scalar(*scalar, dtype_of(self));
-  } else {
-    at::Tensor source = at_least_1d(src);
-    source = source.as_strided(at.sizes(), source.strides());
-    l.in(last(source));
+  std::vector<at::Tensor> inputs{at};
+  if (!scalar) {
+    const at::Tensor source = at_least_1d(src);
+    inputs.push_back(source.as_strided(at.sizes(), source.strides()));
   }
-  l.ints({out.size(dim), out.stride(dim), how}).may_fault();
-  l.run(moved.numel() / moved.size(-1), grain_for(moved.size(-1) * 8));
+  const at::TensorIterator iter = iterate(under_index(out, at.sizes(), dim), inputs);
+  TORCH_CHECK(iter.ndim() <= kMaxDims, "scatter on trn takes tensors of at most ", kMaxDims,
+              " dimensions, got ", iter.ndim());
+  const Operand value = scalar ? immediate_bytes(*scalar, out.scalar_type())
+                               : iterator_operand(iter, 2);
+  write_indexed({iterator_operand(iter, 0), value, iterator_operand(iter, 1)}, out.scalar_type(),
+                iterator_device(iter), along(out, dim), how);
 }
 
-int64_t reduction_of(const at::native::ReductionType& r) {
+Reduction reduction_of(const at::native::ReductionType& r) {
   using at::native::ReductionType;
   switch (r) {
-    case ReductionType::SUM: case ReductionType::MEAN: return kSum;
+    case ReductionType::SUM: case ReductionType::MEAN: return kSum;  // PyTorch divides means itself
     case ReductionType::PROD: return kProduct;
     case ReductionType::MAX: return kMaximum;
     default: return kMinimum;
@@ -64,24 +58,24 @@ int64_t reduction_of(const at::native::ReductionType& r) {
 
 void scatter_kernel(const at::Tensor& self, int64_t dim, const at::Tensor& index,
                     const at::Tensor& src) {
-  scatter_lines(self, dim, index, src, nullptr, kReplace);
+  scatter_into(self, dim, index, src, nullptr, kReplace);
 }
 void scatter_fill_kernel(const at::Tensor& self, int64_t dim, const at::Tensor& index,
                          const at::Scalar& src) {
-  scatter_lines(self, dim, index, {}, &src, kReplace);
+  scatter_into(self, dim, index, {}, &src, kReplace);
 }
 void scatter_add_kernel(const at::Tensor& self, int64_t dim, const at::Tensor& index,
                         const at::Tensor& src) {
-  scatter_lines(self, dim, index, src, nullptr, kSum);
+  scatter_into(self, dim, index, src, nullptr, kSum);
 }
 void scatter_reduce_kernel(const at::Tensor& self, const int64_t dim, const at::Tensor& index,
                            const at::Tensor& src, const at::native::ReductionType& reduce) {
-  scatter_lines(self, dim, index, src, nullptr, reduction_of(reduce));
+  scatter_into(self, dim, index, src, nullptr, reduction_of(reduce));
 }
 void scatter_scalar_reduce_kernel(const at::Tensor& self, const int64_t dim,
                                   const at::Tensor& index, const at::Scalar& value,
                                   const at::native::ReductionType& reduce) {
-  scatter_lines(self, dim, index, {}, &value, reduction_of(reduce));
+  scatter_into(self, dim, index, {}, &value, reduction_of(reduce));
 }
 
 }  // namespace
