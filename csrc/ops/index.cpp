@@ -157,7 +157,7 @@ void index_put_with_sort_kernel(at::Tensor& target,
   if (!at::native::hasContiguousSubspace(indices))
     std::tie(self, indices) = at::native::transposeToFront(self, indices);
   // The shape of the result: dimensions before, of the indices, and after.
-  at::DimVector shape, strides;
+  std::vector<int64_t> shape, strides;
   Indexed indexed;
   int64_t first = -1, index_dims = 0;
   for (int64_t d = 0; d < self.dim(); ++d) {

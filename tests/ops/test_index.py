@@ -7,7 +7,7 @@ import torch
 
 import torch_trn
 
-pytestmark = pytest.mark.usefixtures("ran", "no_fallback")
+pytestmark = pytest.mark.usefixtures("native")
 
 MOVED = [torch.bool, torch.uint8, torch.int16, torch.float16, torch.bfloat16, torch.int32,
          torch.float32, torch.int64, torch.float64, torch.complex64, torch.complex128]
