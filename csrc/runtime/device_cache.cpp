@@ -74,7 +74,7 @@ Block* DeviceCache::allocate(size_t bytes, c10::Stream stream) {
   std::shared_ptr<c10::GatheredContext> context;
   if (C10_UNLIKELY(history_) && gather_) context = gather_();  // before the lock: it may need the GIL
   std::lock_guard lock(mutex_);
-  process_events();
+  if (C10_UNLIKELY(!pending_.empty())) process_events();
   const size_t size = round_size(bytes);
   Pool& pool = size <= kSmallSize ? small_ : large_;
   Block* block = find_cached(pool, size, stream);
@@ -92,7 +92,7 @@ Block* DeviceCache::allocate(size_t bytes, c10::Stream stream) {
   block->allocated = true;
   block->requested = bytes;
   block->context = context;
-  active_.insert(block);
+  link_active(block);
   each(types_of(pool), [&](size_t i) {
     stats_.allocation[i].increase(1);
     stats_.allocated_bytes[i].increase(block->size);
@@ -104,6 +104,18 @@ Block* DeviceCache::allocate(size_t bytes, c10::Stream stream) {
     stats_.oversize_allocations.increase(1);
   note(Action::ALLOC, block->ptr, bytes, stream, std::move(context));
   return block;
+}
+
+void DeviceCache::link_active(Block* block) {
+  block->active_prev = nullptr;
+  block->active_next = active_;
+  if (active_) active_->active_prev = block;
+  active_ = block;
+}
+
+void DeviceCache::unlink_active(Block* block) {
+  (block->active_prev ? block->active_prev->active_next : active_) = block->active_next;
+  if (block->active_next) block->active_next->active_prev = block->active_prev;
 }
 
 Block* DeviceCache::find_cached(Pool& pool, size_t size, c10::Stream stream) {
@@ -145,6 +157,9 @@ Block* DeviceCache::allocate_segment(Pool& pool, size_t size, c10::Stream stream
   ++stats_.num_device_alloc;
   if (bytes >= AcceleratorAllocatorConfig::max_split_size()) stats_.oversize_segments.increase(1);
   note(Action::SEGMENT_ALLOC, ptr, bytes, stream);
+  static const bool verbose = options().has_verbose("alloc");
+  if (C10_UNLIKELY(verbose))
+    std::fprintf(stderr, "trn,alloc,%d,%zu\n", static_cast<int>(index_), bytes);
   return new Block(index_, stream, static_cast<char*>(ptr), bytes, &pool);
 }
 
@@ -239,7 +254,7 @@ size_t DeviceCache::merge(Block* into, Block* neighbour) {
 void DeviceCache::release_to_pool(Block* block) {
   note(Action::FREE_COMPLETED, block->ptr, block->requested, block->stream, block->context);
   const size_t size = block->size, requested = block->requested;
-  active_.erase(block);
+  unlink_active(block);
   block->context.reset();
   // Erase neighbours from the set before sizes change: the set is ordered by size.
   int merged = 0;

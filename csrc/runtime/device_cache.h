@@ -6,7 +6,6 @@
 #include <deque>
 #include <mutex>
 #include <set>
-#include <unordered_set>
 #include <vector>
 
 #include "runtime/stream.h"
@@ -25,8 +24,10 @@ struct Block {
   Pool* pool = nullptr;
   bool allocated = false;
   int32_t unused_rounds = 0;  // allocations since it was last used; for garbage collection
-  Block* prev = nullptr;
+  Block* prev = nullptr;  // neighbours in the segment
   Block* next = nullptr;
+  Block* active_prev = nullptr;  // the list of active blocks, for snapshots
+  Block* active_next = nullptr;
   std::vector<c10::Stream> used_on;  // other streams, by recordStream
   int waiting_for = 0;               // of those, not yet reached
   std::shared_ptr<c10::GatheredContext> context;
@@ -80,6 +81,8 @@ class DeviceCache {
   void collect_garbage();
   Block* split_if_worth(Block* block, size_t size);
   void release_to_pool(Block* block);
+  void link_active(Block* block);
+  void unlink_active(Block* block);
   size_t merge(Block* into, Block* neighbour);
   void process_events();
   void release_cached();
@@ -90,9 +93,9 @@ class DeviceCache {
   c10::CachingAllocator::StatTypes types_of(const Pool& pool) const;
 
   const c10::DeviceIndex index_;
-  std::recursive_mutex mutex_;
+  std::mutex mutex_;
   Pool small_{true}, large_{false};
-  std::unordered_set<Block*> active_;  // allocated, or waiting for other streams
+  Block* active_ = nullptr;  // first of those allocated, or waiting for other streams
   struct Pending {
     Block* block;
     Event event;

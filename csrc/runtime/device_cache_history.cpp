@@ -79,7 +79,7 @@ void DeviceCache::snapshot(std::vector<SegmentInfo>& segments) {
   const auto add = [&](Block* b) {
     if (!b->prev) heads.push_back(b);
   };
-  for (Block* b : active_) add(b);
+  for (Block* b = active_; b; b = b->active_next) add(b);
   for (Pool* pool : {&small_, &large_})
     for (Block* b : pool->free) add(b);
   std::sort(heads.begin(), heads.end(), [](Block* a, Block* b) { return a->ptr < b->ptr; });

@@ -1,0 +1,75 @@
+// The reference rank of matmul: oneDNN's sgemm, with the operands of kernels/matmul.cpp.
+//
+// Whether a wrong product comes from a kernel or from above it is one variable:
+// TRN_KERNELS=reference. Single-threaded inside a range; oneDNN may allocate, which no other
+// kernel does.
+#include <dnnl.h>
+
+#include "../convert.h"
+#include "../matmul_tiles.h"
+
+namespace trn {
+namespace {
+
+// A matrix as sgemm takes one: dense along rows or along columns, else copied to scratch.
+struct Dense {
+  const float* data;
+  int64_t ld;
+  char transposed;
+};
+Dense dense(const float* data, int64_t rows, int64_t columns, int64_t row_stride,
+            int64_t column_stride, float* scratch) {
+  if (column_stride == 1 && row_stride >= columns) return {data, row_stride, 'N'};
+  if (row_stride == 1 && column_stride >= rows) return {data, column_stride, 'T'};
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < columns; ++j)
+      scratch[i * columns + j] = data[i * row_stride + j * column_stride];
+  return {scratch, columns, 'N'};
+}
+
+void matmul(const Call& call, const Range& range) {
+  const Operand &c = call.operand[0], &a = call.operand[1], &b = call.operand[2],
+                &d = call.operand[3];
+  const int64_t m = c.sizes[1], n = c.sizes[2], k = a.sizes[2], items = matmul_items(m, n);
+  const bool thin = is_thin(m, n);
+  const int64_t across = (n + kTileN - 1) / kTileN;
+  float* sums = reinterpret_cast<float*>(range.scratch);
+  float* left = sums + kTileM * kTileN;
+  float* right = left + kTileM * kDepth;
+  for (int64_t item = range.begin; item < range.end; ++item) {
+    const int64_t batch = item / items, tile = item % items;
+    const bool by_column = thin && m > kThin;
+    const int64_t i0 = thin ? (by_column ? tile * kThinColumns : 0) : tile / across * kTileM;
+    const int64_t j0 = thin ? (by_column ? 0 : tile * kThinColumns) : tile % across * kTileN;
+    const auto part = [](int64_t size, int64_t from, int64_t step) {
+      return size - from < step ? size - from : step;
+    };
+    const int64_t rows = thin ? (by_column ? part(m, i0, kThinColumns) : m) : part(m, i0, kTileM);
+    const int64_t columns = thin ? (by_column ? n : part(n, j0, kThinColumns)) : part(n, j0, kTileN);
+    for (int64_t i = 0; i < rows * columns; ++i) sums[i] = 0;
+    for (int64_t k0 = 0; k0 < k; k0 += kDepth) {
+      const int64_t depth = part(k, k0, kDepth);
+      const Dense x = dense(a.as<float>() + batch * a.strides[0] + i0 * a.strides[1] + k0 * a.strides[2],
+                            rows, depth, a.strides[1], a.strides[2], left);
+      const Dense y = dense(b.as<float>() + batch * b.strides[0] + k0 * b.strides[1] + j0 * b.strides[2],
+                            depth, columns, b.strides[1], b.strides[2], right);
+      dnnl_sgemm(x.transposed, y.transposed, rows, columns, depth, 1.f, x.data, x.ld, y.data, y.ld,
+                 1.f, sums, columns);
+    }
+    const float alpha = static_cast<float>(call.reals[0]), beta = static_cast<float>(call.reals[1]);
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t j = 0; j < columns; ++j) {
+        const auto at = [&](const Operand& o) {
+          return batch * o.strides[0] + (i0 + i) * o.strides[1] + (j0 + j) * o.strides[2];
+        };
+        float value = alpha * sums[i * columns + j];
+        if (beta != 0 && !d.absent()) value += beta * d.as<float>()[at(d)];
+        c.as<float>()[at(c)] = value;
+      }
+  }
+}
+
+TRN_REGISTER("matmul", DType::f32, matmul);
+
+}  // namespace
+}  // namespace trn
