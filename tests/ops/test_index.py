@@ -4,7 +4,6 @@ import itertools
 
 import pytest
 import torch
-
 import torch_trn
 
 pytestmark = pytest.mark.usefixtures("native")
@@ -151,15 +150,16 @@ def test_scatter_family(dim, dtype):
     check(lambda x, i: x.scatter(dim, i, 3), x, i)
     check(lambda x, i, s: x.scatter_add(dim, i, s), x, i, src, **tolerance)
     if not dtype.is_complex:
-        for how, include in itertools.product(["sum", "prod", "mean", "amax", "amin"], [True, False]):
-            check(lambda x, i, s: x.scatter_reduce(dim, i, s, how, include_self=include), x, i, src,
-                  **tolerance)
+        for how, own in itertools.product(["sum", "prod", "mean", "amax", "amin"], [True, False]):
+            check(lambda x, i, s, how=how, own=own: x.scatter_reduce(dim, i, s, how, include_self=own),
+                  x, i, src, **tolerance)
     check(lambda x, i: x.scatter(dim, i, 2, reduce="multiply"), x, i, **tolerance)
 
 
 @pytest.mark.parametrize("dtype", SUMMED + [torch.bool], ids=str)
 def test_index_add_copy_fill(dtype):
-    x, s, i = make(6, 5, 4, dtype=dtype), make(6, 3, 4, dtype=dtype, seed=5), torch.tensor([4, 0, 4])
+    x, s = make(6, 5, 4, dtype=dtype), make(6, 3, 4, dtype=dtype, seed=5)
+    i = torch.tensor([4, 0, 4])
     check(lambda x, i, s: x.index_add(1, i, s), x, i, s, rtol=2e-2, atol=2e-2)
     check(lambda x, i, s: x.index_copy(1, i[:2], s[:, :2]), x, i, s)
     check(lambda x, i: x.index_fill(-2, i, 1), x, i)
@@ -167,7 +167,7 @@ def test_index_add_copy_fill(dtype):
         check(lambda x, i, s: x.index_add(1, i, s, alpha=3), x, i, s, rtol=3e-2, atol=3e-2)
     if not dtype.is_complex and dtype != torch.bool:
         for how in ("prod", "mean", "amax", "amin"):
-            check(lambda x, i, s: x.index_reduce(1, i, s, how, include_self=False), x, i, s,
+            check(lambda x, i, s, how=how: x.index_reduce(1, i, s, how, include_self=False), x, i, s,
                   rtol=2e-2, atol=2e-2)
 
 
@@ -221,10 +221,12 @@ def test_wide_writes_do_not_depend_on_threads(dim):
     x, v = make(300, 500).to("trn"), make(300, 500, seed=1).to("trn")
     i = indices(x.size(dim), 300, 500).to("trn")
     got = same_for_any_threads(lambda: x.scatter_add(dim, i, v))
-    torch.testing.assert_close(got, x.cpu().scatter_add(dim, i.cpu(), v.cpu()), rtol=1e-4, atol=1e-4)
+    expected = x.cpu().scatter_add(dim, i.cpu(), v.cpu())
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
     row = i.flatten()[:x.size(dim)]
     got = same_for_any_threads(lambda: x.index_add(dim, row, v))
-    torch.testing.assert_close(got, x.cpu().index_add(dim, row.cpu(), v.cpu()), rtol=1e-4, atol=1e-4)
+    expected = x.cpu().index_add(dim, row.cpu(), v.cpu())
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_out_and_in_place():
