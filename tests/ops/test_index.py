@@ -85,8 +85,8 @@ def test_index_reads_any_layout(layout, index_dtype):
 
 def test_masks_and_mixtures():
     x, m = make(4, 5, 6), make(4, 5, dtype=torch.bool)
-    check(lambda x, m: (x[m], x[:, m[0]], x[m[:, 0], :, 2:], x[..., None, m[0, :].nonzero()[:, 0], 0]),
-          x, m)
+    check(lambda x, m: (x[m], x[:, m[0]], x[m[:, 0], :, 2:],
+                        x[..., None, m[0, :].nonzero()[:, 0], 0]), x, m)
     check(lambda x, i: (x[i], x[1, i, None], x[i, ..., 0]), x, torch.tensor([[0, 1], [-1, 2]]))
     check(lambda x: (x[torch.zeros(0, dtype=torch.long, device=x.device)],
                      x[:0][:, [1]], x[[]]), x)
@@ -151,7 +151,8 @@ def test_scatter_family(dim, dtype):
     check(lambda x, i, s: x.scatter_add(dim, i, s), x, i, src, **tolerance)
     if not dtype.is_complex:
         for how, own in itertools.product(["sum", "prod", "mean", "amax", "amin"], [True, False]):
-            check(lambda x, i, s, how=how, own=own: x.scatter_reduce(dim, i, s, how, include_self=own),
+            options = {"reduce": how, "include_self": own}
+            check(lambda x, i, s, options=options: x.scatter_reduce(dim, i, s, **options),
                   x, i, src, **tolerance)
     check(lambda x, i: x.scatter(dim, i, 2, reduce="multiply"), x, i, **tolerance)
 
@@ -167,8 +168,8 @@ def test_index_add_copy_fill(dtype):
         check(lambda x, i, s: x.index_add(1, i, s, alpha=3), x, i, s, rtol=3e-2, atol=3e-2)
     if not dtype.is_complex and dtype != torch.bool:
         for how in ("prod", "mean", "amax", "amin"):
-            check(lambda x, i, s, how=how: x.index_reduce(1, i, s, how, include_self=False), x, i, s,
-                  rtol=2e-2, atol=2e-2)
+            check(lambda x, i, s, how=how: x.index_reduce(1, i, s, how, include_self=False),
+                  x, i, s, rtol=2e-2, atol=2e-2)
 
 
 @pytest.mark.parametrize("accumulate", [False, True])
