@@ -1,0 +1,2 @@
+// resample compiled for AVX2.
+#include "resample.cpp"

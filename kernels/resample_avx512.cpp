@@ -1,0 +1,2 @@
+// resample compiled for AVX512.
+#include "resample.cpp"
