@@ -42,6 +42,7 @@ class NullDevice final : public Device {
     if (packet.kind == PacketKind::kernel) ++counters_kernels_;
     if (packet.kind == PacketKind::copy || packet.kind == PacketKind::upload) ++counters_copies_;
     if (packet.stamp) packet.stamp->ns.store(static_cast<int64_t>(++clock_));
+    queue->front();
     queue->pop();
     return value;
   }

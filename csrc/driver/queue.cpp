@@ -21,14 +21,32 @@ namespace {
 constexpr int kConsumerSpin = 50;
 constexpr int kWaiterSpin = 50;
 
-// Only what a packet uses is copied: most launches have two or three of the eight operands.
-void copy_used(Packet& to, const Packet& from) {
-  size_t bytes = offsetof(Packet, call);
-  if (from.kind == PacketKind::kernel)
-    bytes += offsetof(Call, operand) + from.call.noperands * sizeof(Operand);
-  else if (from.kind == PacketKind::upload)
-    bytes += static_cast<size_t>(from.bytes);
-  std::memcpy(static_cast<void*>(&to), &from, bytes);
+// A packed packet: what its kind needs of the fixed part, the ints and reals in use, and of each
+// operand the dimensions it has. `lines` of a record without a packet are skipped.
+struct Record {
+  uint32_t lines;
+  uint32_t has_packet;
+};
+
+// Calls visit(address, bytes) for every piece of a packet that is stored, in order. The pieces
+// that tell how many others there are come before them, so that it reads as well as it writes.
+template <class Visit>
+inline void pieces(Packet& p, Visit visit) {
+  visit(&p, offsetof(Packet, call));
+  if (p.kind == PacketKind::upload) return visit(&p.call, static_cast<size_t>(p.bytes));
+  if (p.kind != PacketKind::kernel) return;
+  Call& call = p.call;
+  visit(&call, offsetof(Call, ints));
+  visit(call.ints, call.nints * sizeof(call.ints[0]));
+  visit(call.reals, call.nreals * sizeof(call.reals[0]));
+  for (int i = 0; i < call.noperands; ++i) {
+    Operand& o = call.operand[i];
+    visit(&o, offsetof(Operand, sizes));
+    for (int d = 0; d < o.ndim; ++d) {
+      visit(&o.sizes[d], sizeof(int64_t));
+      visit(&o.strides[d], sizeof(int64_t));
+    }
+  }
 }
 
 // Spins until done() or for the given time; whether it became true. After the first moment the
@@ -53,19 +71,45 @@ bool spin(Done done, int microseconds) {
 
 }  // namespace
 
+// Room for a record of `lines` neighbouring lines; waits for it.
+Queue::Line* Queue::reserve(uint64_t lines) {
+  const uint64_t to_end = kLines - written_ % kLines;
+  const uint64_t skipped = to_end < lines ? to_end : 0;
+  while (written_ + skipped + lines - read_.load(std::memory_order_acquire) > kLines) {
+    // A full ring is left to drain by half: one wake-up then pays for a thousand packets.
+    const uint64_t done = done_.load(std::memory_order_acquire);
+    wait(done + (tail_.load(std::memory_order_relaxed) - done + 1) / 2);
+  }
+  if (skipped) {
+    const Record record{static_cast<uint32_t>(skipped), 0};
+    std::memcpy(ring_[written_ % kLines].bytes, &record, sizeof(record));
+    written_ += skipped;
+  }
+  return &ring_[written_ % kLines];
+}
+
 uint64_t Queue::push(const Packet& packet) {
+  size_t bytes = sizeof(Record);
+  Packet& p = const_cast<Packet&>(packet);  // read only
+  pieces(p, [&](void*, size_t n) { bytes += n; });
+  const Record record{static_cast<uint32_t>((bytes + sizeof(Line) - 1) / sizeof(Line)), 1};
   while (producing_.test_and_set(std::memory_order_acquire)) TRN_PAUSE();
-  const uint64_t tail = tail_.load(std::memory_order_relaxed);
-  // A full ring is left to drain by half: one wake-up then pays for a thousand packets.
-  if (tail - done_.load(std::memory_order_acquire) >= kSlots) wait(tail - kSlots / 2);
-  copy_used(slots_[tail % kSlots], packet);
-  tail_.store(tail + 1, std::memory_order_seq_cst);
+  char* to = reserve(record.lines)->bytes;
+  std::memcpy(to, &record, sizeof(record));
+  to += sizeof(record);
+  pieces(p, [&](void* from, size_t n) {
+    std::memcpy(to, from, n);
+    to += n;
+  });
+  written_ += record.lines;
+  const uint64_t tail = tail_.load(std::memory_order_relaxed) + 1;
+  tail_.store(tail, std::memory_order_seq_cst);
   producing_.clear(std::memory_order_release);
   if (consumer_asleep_.load(std::memory_order_seq_cst)) {
     std::lock_guard lock(mutex_);
     pushed_.notify_one();
   }
-  return tail + 1;
+  return tail;
 }
 
 Packet* Queue::front() {
@@ -80,10 +124,26 @@ Packet* Queue::front() {
     pushed_.wait(lock, ready);
     consumer_asleep_.store(false, std::memory_order_seq_cst);
   }
-  return tail_.load(std::memory_order_acquire) == head ? nullptr : &slots_[head % kSlots];
+  if (tail_.load(std::memory_order_acquire) == head) return nullptr;
+  uint64_t at = read_.load(std::memory_order_relaxed);
+  front_lines_ = 0;
+  Record record;
+  for (;;) {
+    std::memcpy(&record, ring_[at % kLines].bytes, sizeof(record));
+    front_lines_ += record.lines;
+    if (record.has_packet) break;
+    at += record.lines;
+  }
+  const char* from = ring_[at % kLines].bytes + sizeof(record);
+  pieces(current_, [&](void* to, size_t n) {
+    std::memcpy(to, from, n);
+    from += n;
+  });
+  return &current_;
 }
 
 void Queue::pop() {
+  read_.store(read_.load(std::memory_order_relaxed) + front_lines_, std::memory_order_release);
   const uint64_t done = done_.load(std::memory_order_relaxed) + 1;
   done_.store(done, std::memory_order_seq_cst);
   if (done < wanted_.load(std::memory_order_seq_cst)) return;

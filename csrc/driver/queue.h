@@ -13,7 +13,7 @@ namespace trn::driver {
 
 class Queue {
  public:
-  explicit Queue(int priority) : priority(priority), slots_(new Packet[kSlots]) {}
+  explicit Queue(int priority) : priority(priority), ring_(new Line[kLines]) {}
 
   // Producer side; any thread. Returns the packet's timeline value.
   uint64_t push(const Packet& packet);
@@ -21,7 +21,7 @@ class Queue {
 
   // Consumer side; one thread. The next packet, waiting for one; null once closed and empty.
   Packet* front();
-  // Marks the front packet done: its slot may be reused and its value is reached.
+  // Marks the packet that front() gave done: its room may be reused and its value is reached.
   void pop();
 
   bool reached(uint64_t value) const { return done_.load(std::memory_order_acquire) >= value; }
@@ -35,10 +35,21 @@ class Queue {
   const int priority;
 
  private:
-  static constexpr uint64_t kSlots = 2048;  // packets in flight; a producer waits beyond that
+  struct Line {
+    alignas(64) char bytes[64];
+  };
+  // Packets lie packed in a ring of cache lines, about four for a launch of three operands: some
+  // 2000 are in flight within a second-level cache; a producer waits beyond that.
+  static constexpr uint64_t kLines = 8192;
 
-  std::unique_ptr<Packet[]> slots_;
+  Line* reserve(uint64_t lines);
+
+  std::unique_ptr<Line[]> ring_;
+  Packet current_;           // the front packet, unpacked
+  uint64_t front_lines_ = 0;  // lines that it takes
   std::atomic_flag producing_ = ATOMIC_FLAG_INIT;
+  uint64_t written_ = 0;  // lines ever written; the producer's
+  alignas(64) std::atomic<uint64_t> read_{0};  // lines ever given back
   alignas(64) std::atomic<uint64_t> tail_{0};  // packets pushed
   alignas(64) std::atomic<uint64_t> done_{0};  // packets completed: the timeline
   std::atomic<bool> closed_{false};

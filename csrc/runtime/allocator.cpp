@@ -16,14 +16,21 @@ namespace {
 
 std::atomic<bool> history{false};
 
-DeviceCache& cache_of(c10::DeviceIndex index) {
-  static auto* caches = new std::array<std::unique_ptr<DeviceCache>, 64>;
-  static auto* once = new std::array<std::once_flag, 64>;
-  if (index < 0) index = current_device();
+std::array<std::atomic<DeviceCache*>, 128> caches{};  // by every c10::DeviceIndex
+
+DeviceCache& open_cache(c10::DeviceIndex index) {
+  static auto* mutex = new std::mutex;
   TORCH_CHECK(index < device_count(), "Invalid device argument ", static_cast<int>(index),
               ": did you call init?");
-  std::call_once((*once)[index], [&] { (*caches)[index] = std::make_unique<DeviceCache>(index); });
-  return *(*caches)[index];
+  std::lock_guard lock(*mutex);
+  if (!caches[index].load()) caches[index].store(new DeviceCache(index));
+  return *caches[index].load();
+}
+
+DeviceCache& cache_of(c10::DeviceIndex index) {
+  if (index < 0) index = current_device();
+  DeviceCache* cache = caches[index].load(std::memory_order_acquire);
+  return C10_LIKELY(cache != nullptr) ? *cache : open_cache(index);
 }
 
 void report(void* ptr, int64_t bytes, c10::DeviceIndex index) {

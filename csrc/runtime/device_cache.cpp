@@ -16,9 +16,7 @@ using c10::CachingAllocator::AcceleratorAllocatorConfig;
 using c10::CachingAllocator::StatType;
 
 // The figures of PyTorch's CUDA allocator, so that a program's memory looks as it is used to.
-constexpr size_t kMinBlock = 512;
-constexpr size_t kSmallSize = 1 << 20;      // largest "small" allocation
-constexpr size_t kSmallBuffer = 2 << 20;    // segment for small ones
+constexpr size_t kSmallBuffer = 2 << 20;   // segment for small ones
 constexpr size_t kLargeBuffer = 20 << 20;   // segment for 1 to 10 MiB
 constexpr size_t kMinLargeAlloc = 10 << 20;
 constexpr size_t kRoundLarge = 2 << 20;
@@ -50,24 +48,10 @@ std::string readable(uint64_t bytes) {
   return text;
 }
 
-
-template <class F>
-void each(const c10::CachingAllocator::StatTypes& types, F f) {
-  for (size_t i = 0; i < types.size(); ++i)
-    if (types[i]) f(i);
-}
-
 }  // namespace
 
 DeviceCache::DeviceCache(c10::DeviceIndex index) : index_(index) {
   stats_.max_split_size = AcceleratorAllocatorConfig::max_split_size();
-}
-
-c10::CachingAllocator::StatTypes DeviceCache::types_of(const Pool& pool) const {
-  c10::CachingAllocator::StatTypes types = {false};
-  types[static_cast<size_t>(StatType::AGGREGATE)] = true;
-  types[static_cast<size_t>(pool.is_small ? StatType::SMALL_POOL : StatType::LARGE_POOL)] = true;
-  return types;
 }
 
 Block* DeviceCache::allocate(size_t bytes, c10::Stream stream) {
@@ -77,7 +61,12 @@ Block* DeviceCache::allocate(size_t bytes, c10::Stream stream) {
   if (C10_UNLIKELY(!pending_.empty())) process_events();
   const size_t size = round_size(bytes);
   Pool& pool = size <= kSmallSize ? small_ : large_;
-  Block* block = find_cached(pool, size, stream);
+  Block* block = take_parked(pool, size, stream);
+  if (!block) block = find_cached(pool, size, stream);
+  if (!block && pool.parked) {
+    unpark(pool);
+    block = find_cached(pool, size, stream);
+  }
   if (!block) {
     collect_garbage();
     block = allocate_segment(pool, size, stream);
@@ -93,7 +82,7 @@ Block* DeviceCache::allocate(size_t bytes, c10::Stream stream) {
   block->requested = bytes;
   block->context = context;
   link_active(block);
-  each(types_of(pool), [&](size_t i) {
+  each(pool, [&](size_t i) {
     stats_.allocation[i].increase(1);
     stats_.allocated_bytes[i].increase(block->size);
     stats_.active[i].increase(1);
@@ -104,18 +93,6 @@ Block* DeviceCache::allocate(size_t bytes, c10::Stream stream) {
     stats_.oversize_allocations.increase(1);
   note(Action::ALLOC, block->ptr, bytes, stream, std::move(context));
   return block;
-}
-
-void DeviceCache::link_active(Block* block) {
-  block->active_prev = nullptr;
-  block->active_next = active_;
-  if (active_) active_->active_prev = block;
-  active_ = block;
-}
-
-void DeviceCache::unlink_active(Block* block) {
-  (block->active_prev ? block->active_prev->active_next : active_) = block->active_next;
-  if (block->active_next) block->active_next->active_prev = block->active_prev;
 }
 
 Block* DeviceCache::find_cached(Pool& pool, size_t size, c10::Stream stream) {
@@ -132,6 +109,7 @@ Block* DeviceCache::find_cached(Pool& pool, size_t size, c10::Stream stream) {
       block->size >= size + AcceleratorAllocatorConfig::max_non_split_rounding_size())
     return nullptr;
   pool.free.erase(it);
+  count_inactive(block, false);
   block->unused_rounds = 0;
   return block;
 }
@@ -150,7 +128,7 @@ Block* DeviceCache::allocate_segment(Pool& pool, size_t size, c10::Stream stream
   const size_t bytes = segment_size(size);
   void* ptr = nullptr;
   if (!take_from_driver(bytes, &ptr)) return nullptr;
-  each(types_of(pool), [&](size_t i) {
+  each(pool, [&](size_t i) {
     stats_.segment[i].increase(1);
     stats_.reserved_bytes[i].increase(bytes);
   });
@@ -165,30 +143,19 @@ Block* DeviceCache::allocate_segment(Pool& pool, size_t size, c10::Stream stream
 
 Block* DeviceCache::split_if_worth(Block* block, size_t size) {
   const size_t rest = block->size - size;
-  const bool was_split = block->is_split();
   const bool worth =
       block->pool->is_small
           ? rest >= kMinBlock
           : size < AcceleratorAllocatorConfig::max_split_size() && rest > kSmallSize;
-  if (worth) {
-    auto* tail = new Block(index_, block->stream, block->ptr + size, rest, block->pool);
-    tail->prev = block;
-    tail->next = block->next;
-    if (tail->next) tail->next->prev = tail;
-    block->next = tail;
-    block->size = size;
-    block->pool->free.insert(tail);
-  }
-  each(types_of(*block->pool), [&](size_t i) {
-    if (was_split) {
-      // A part of an inactive split is taken; what is left of it, if anything, stays one.
-      stats_.inactive_split_bytes[i].decrease(block->size);
-      if (!worth) stats_.inactive_split[i].decrease(1);
-    } else if (worth) {
-      stats_.inactive_split_bytes[i].increase(rest);
-      stats_.inactive_split[i].increase(1);
-    }
-  });
+  if (!worth) return block;
+  auto* tail = new Block(index_, block->stream, block->ptr + size, rest, block->pool);
+  tail->prev = block;
+  tail->next = block->next;
+  if (tail->next) tail->next->prev = tail;
+  block->next = tail;
+  block->size = size;
+  block->pool->free.insert(tail);
+  count_inactive(tail, true);
   return block;
 }
 
@@ -198,7 +165,7 @@ void DeviceCache::free(Block* block) {
   std::lock_guard lock(mutex_);
   block->allocated = false;
   note(Action::FREE_REQUESTED, block->ptr, block->requested, block->stream, context);
-  each(types_of(*block->pool), [&](size_t i) {
+  each(*block->pool, [&](size_t i) {
     stats_.allocation[i].decrease(1);
     stats_.allocated_bytes[i].decrease(block->size);
   });
@@ -234,56 +201,26 @@ void DeviceCache::process_events() {
   }
 }
 
-size_t DeviceCache::merge(Block* into, Block* neighbour) {
-  if (!neighbour || neighbour->allocated || neighbour->waiting_for) return 0;
-  if (into->prev == neighbour) {
-    into->ptr = neighbour->ptr;
-    into->prev = neighbour->prev;
-    if (into->prev) into->prev->next = into;
-  } else {
-    into->next = neighbour->next;
-    if (into->next) into->next->prev = into;
-  }
-  const size_t taken = neighbour->size;
-  into->size += taken;
-  into->pool->free.erase(neighbour);
-  delete neighbour;
-  return taken;
-}
-
 void DeviceCache::release_to_pool(Block* block) {
   note(Action::FREE_COMPLETED, block->ptr, block->requested, block->stream, block->context);
-  const size_t size = block->size, requested = block->requested;
   unlink_active(block);
   block->context.reset();
-  // Erase neighbours from the set before sizes change: the set is ordered by size.
-  int merged = 0;
-  size_t merged_bytes = 0;
-  for (Block* neighbour : {block->prev, block->next}) {
-    const size_t n = merge(block, neighbour);
-    merged += n > 0;
-    merged_bytes += n;
-  }
-  block->pool->free.insert(block);
-  each(types_of(*block->pool), [&](size_t i) {
+  each(*block->pool, [&](size_t i) {
     stats_.active[i].decrease(1);
-    stats_.active_bytes[i].decrease(size);
-    stats_.requested_bytes[i].decrease(requested);
-    for (int k = 0; k < merged; ++k) stats_.inactive_split[i].decrease(1);
-    if (block->is_split()) {
-      stats_.inactive_split[i].increase(1);
-      stats_.inactive_split_bytes[i].increase(size);
-    } else {
-      stats_.inactive_split_bytes[i].decrease(merged_bytes);
-    }
+    stats_.active_bytes[i].decrease(block->size);
+    stats_.requested_bytes[i].decrease(block->requested);
   });
+  if (block->pool->is_small && block->size <= kSmallSize)
+    park(block);
+  else
+    make_free(block);
 }
 
 void DeviceCache::release_segment(Block* block) {
   note(Action::SEGMENT_FREE, block->ptr, block->size, block->stream);
   const Status status = device(index_).release(block->ptr);
   TORCH_INTERNAL_ASSERT(status.ok(), status.message());
-  each(types_of(*block->pool), [&](size_t i) {
+  each(*block->pool, [&](size_t i) {
     stats_.segment[i].decrease(1);
     stats_.reserved_bytes[i].decrease(block->size);
   });
@@ -303,6 +240,7 @@ void DeviceCache::release_cached() {
   ++stats_.num_sync_all_streams;
   process_events();
   for (Pool* pool : {&small_, &large_}) {
+    unpark(*pool);
     std::vector<Block*> whole;
     for (Block* b : pool->free)
       if (!b->is_split()) whole.push_back(b);
@@ -360,6 +298,7 @@ void DeviceCache::raise_out_of_memory(size_t bytes) {
 
 c10::CachingDeviceAllocator::DeviceStats DeviceCache::stats() {
   std::lock_guard lock(mutex_);
+  unpark(small_);
   return stats_;
 }
 

@@ -12,6 +12,10 @@
 
 namespace trn::runtime {
 
+// The figures of PyTorch's CUDA allocator, so that a program's memory looks as it is used to.
+inline constexpr size_t kMinBlock = 512;        // bytes; every block is a multiple
+inline constexpr size_t kSmallSize = 1 << 20;   // largest "small" allocation
+
 struct Pool;
 
 // A piece of a segment; neighbours of the same segment are linked.
@@ -23,11 +27,12 @@ struct Block {
   size_t requested = 0;  // bytes asked for
   Pool* pool = nullptr;
   bool allocated = false;
+  bool parked = false;  // free, in a bin of its pool
   int32_t unused_rounds = 0;  // allocations since it was last used; for garbage collection
   Block* prev = nullptr;  // neighbours in the segment
   Block* next = nullptr;
   Block* active_prev = nullptr;  // the list of active blocks, for snapshots
-  Block* active_next = nullptr;
+  Block* active_next = nullptr;  // while parked: the next of the bin
   std::vector<c10::Stream> used_on;  // other streams, by recordStream
   int waiting_for = 0;               // of those, not yet reached
   std::shared_ptr<c10::GatheredContext> context;
@@ -49,7 +54,19 @@ struct BySize {
 struct Pool {
   bool is_small;
   std::set<Block*, BySize> free;
+  // Small blocks that were just freed, by size, last one first: most programs ask for the same
+  // size again at once, and then nothing is searched, merged or split. They join `free` before
+  // the pool grows.
+  std::vector<Block*> bins;
+  int64_t parked = 0;
 };
+
+// The kinds of statistics that a pool counts towards: all together, and its own.
+template <class F>
+inline void each(const Pool& pool, F f) {
+  f(static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE));
+  f(static_cast<size_t>(pool.is_small ? c10::CachingAllocator::StatType::SMALL_POOL : c10::CachingAllocator::StatType::LARGE_POOL));
+}
 
 // Thread-safe.
 class DeviceCache {
@@ -83,14 +100,18 @@ class DeviceCache {
   void release_to_pool(Block* block);
   void link_active(Block* block);
   void unlink_active(Block* block);
-  size_t merge(Block* into, Block* neighbour);
+  Block* take_parked(Pool& pool, size_t size, c10::Stream stream);
+  void park(Block* block);
+  void unpark(Pool& pool);
+  void make_free(Block* block);
+  void merge(Block* into, Block* neighbour);
+  void count_inactive(const Block* block, bool enters);
   void process_events();
   void release_cached();
   void release_segment(Block* block);
   [[noreturn]] void raise_out_of_memory(size_t bytes);
   void note(Action action, const void* ptr, size_t size, c10::Stream stream,
             std::shared_ptr<c10::GatheredContext> context = nullptr);
-  c10::CachingAllocator::StatTypes types_of(const Pool& pool) const;
 
   const c10::DeviceIndex index_;
   std::mutex mutex_;

@@ -75,6 +75,7 @@ void DeviceCache::record_history(bool enabled, c10::CachingDeviceAllocator::Crea
 
 void DeviceCache::snapshot(std::vector<SegmentInfo>& segments) {
   std::lock_guard lock(mutex_);
+  for (Pool* pool : {&small_, &large_}) unpark(*pool);
   std::vector<Block*> heads;
   const auto add = [&](Block* b) {
     if (!b->prev) heads.push_back(b);

@@ -30,6 +30,15 @@ def registrations():
             for key in ("CUDA", "SparseCUDA", "PrivateUse1", "AutogradPrivateUse1")}
 
 
+def test_the_module_of_a_device_is_not_remembered():
+    device = torch.device("trn")
+    with scope():
+        assert torch.get_device_module(device) is torch.cuda
+    assert torch.get_device_module(device) is torch.trn and torch.accelerator.is_available()
+    with scope():
+        assert torch.get_device_module(device) is torch.cuda
+
+
 def test_everything_is_taken_back():
     with scope():  # whatever is made lazily at first use is made now
         torch.empty(1, device="cuda")

@@ -28,8 +28,9 @@ def installed(tmp_path):
 @pytest.fixture
 def with_site(installed, python):
     def run(code, env=None):
-        path = f"import sys; sys.path[:] = [p for p in sys.path if p != {repr(str(installed))}]\n"
-        path += f"sys.path.insert(0, {repr(str(installed))})\n"
+        # An editable installation of the package under test must not stand in for the copy.
+        path = f"import sys\nhere, other = {str(installed)!r}, {os.path.dirname(PACKAGE)!r}\n"
+        path += "sys.path[:] = [here] + [p for p in sys.path if p not in (here, other)]\n"
         return python(path + code, env={"PYTHONPATH": str(installed), **(env or {})})
 
     return run

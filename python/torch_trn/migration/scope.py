@@ -15,6 +15,11 @@ _depth = 0
 _undo: contextlib.ExitStack | None = None
 
 
+def _forget_modules() -> None:
+    # It remembers modules by device, and a trn device answers to "cuda" inside only.
+    torch.get_device_module.cache_clear()
+
+
 def is_active() -> bool:
     """Whether CUDA is redirected now."""
     return _C._migration_is_on()
@@ -36,8 +41,10 @@ def activate() -> None:
 
         with contextlib.ExitStack() as stack:
             cuda_ready = torch.cuda.is_initialized()
+            stack.callback(_forget_modules)
             _C._enter_migration()
             stack.callback(_C._leave_migration, cuda_ready)
+            _forget_modules()
             try:
                 for patch in patches():
                     patch.apply()
