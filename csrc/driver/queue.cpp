@@ -75,7 +75,10 @@ bool spin(Done done, int microseconds) {
 Queue::Line* Queue::reserve(uint64_t lines) {
   const uint64_t to_end = kLines - written_ % kLines;
   const uint64_t skipped = to_end < lines ? to_end : 0;
-  while (written_ + skipped + lines - read_.load(std::memory_order_acquire) > kLines) {
+  for (;;) {
+    if (written_ + skipped + lines - known_read_ <= kLines) break;
+    known_read_ = read_.load(std::memory_order_acquire);
+    if (written_ + skipped + lines - known_read_ <= kLines) break;
     // A full ring is left to drain by half: one wake-up then pays for a thousand packets.
     const uint64_t done = done_.load(std::memory_order_acquire);
     wait(done + (tail_.load(std::memory_order_relaxed) - done + 1) / 2);

@@ -45,18 +45,21 @@ class Queue {
   Line* reserve(uint64_t lines);
 
   std::unique_ptr<Line[]> ring_;
-  Packet current_;           // the front packet, unpacked
+  Packet current_;            // the front packet, unpacked
   uint64_t front_lines_ = 0;  // lines that it takes
-  std::atomic_flag producing_ = ATOMIC_FLAG_INIT;
-  uint64_t written_ = 0;  // lines ever written; the producer's
-  alignas(64) std::atomic<uint64_t> read_{0};  // lines ever given back
+  // Producers' and consumer's variables lie on lines of their own: what one side writes with every
+  // packet, the other does not read with every packet, but for the two counts of the timeline.
+  alignas(64) std::atomic_flag producing_ = ATOMIC_FLAG_INIT;
+  uint64_t written_ = 0;     // lines ever written
+  uint64_t known_read_ = 0;  // of read_, when last looked at
   alignas(64) std::atomic<uint64_t> tail_{0};  // packets pushed
   alignas(64) std::atomic<uint64_t> done_{0};  // packets completed: the timeline
-  std::atomic<bool> closed_{false};
+  std::atomic<uint64_t> read_{0};              // lines ever given back
   // Who sleeps, so that nobody is woken in vain: waiters for a timeline value (the lowest one
   // wanted), and the consumer for a packet.
-  std::atomic<uint64_t> wanted_{UINT64_MAX};
+  alignas(64) std::atomic<uint64_t> wanted_{UINT64_MAX};
   std::atomic<bool> consumer_asleep_{false};
+  std::atomic<bool> closed_{false};
   std::mutex mutex_;
   std::condition_variable reached_, pushed_;
 

@@ -1,7 +1,7 @@
 // Turns iterators into launches.
 #include "ops/iterator.h"
 
-#include <cstring>
+#include <bit>
 
 namespace trn::ops {
 namespace {
@@ -30,21 +30,27 @@ Operand immediate(const at::TensorIteratorBase& iter, int i) {
   return o;
 }
 
+void fill_operand(Operand& o, const at::TensorIteratorBase& iter, int i) {
+  o.data = iter.data_ptr(i);
+  o.dtype = dtype_of(iter.dtype(i));
+  const int ndim = std::min<int>(iter.ndim(), kMaxDims);
+  o.ndim = static_cast<int8_t>(ndim);
+  // Sizes of elements are powers of two: a shift, since a division costs as much as the rest.
+  const int shift = std::countr_zero(static_cast<uint64_t>(iter.element_size(i)));
+  const int64_t *shape = iter.shape().data(), *strides = iter.strides(i).data();
+  // The iterator counts dimensions from the fastest, an operand from the slowest.
+  for (int d = 0; d < ndim; ++d) {
+    o.sizes[ndim - 1 - d] = shape[d];
+    o.strides[ndim - 1 - d] = strides[d] >> shift;
+  }
+}
+
 }  // namespace
 
 Operand iterator_operand(const at::TensorIteratorBase& iter, int i) {
   if (iter.tensor_base(i).is_cpu()) return immediate(iter, i);
   Operand o;
-  o.data = iter.data_ptr(i);
-  o.dtype = dtype_of(iter.dtype(i));
-  const int ndim = std::min<int>(iter.ndim(), kMaxDims);
-  o.ndim = static_cast<int8_t>(ndim);
-  const int64_t bytes = iter.element_size(i);
-  // The iterator counts dimensions from the fastest, an operand from the slowest.
-  for (int d = 0; d < ndim; ++d) {
-    o.sizes[ndim - 1 - d] = iter.shape()[d];
-    o.strides[ndim - 1 - d] = iter.strides(i)[d] / bytes;
-  }
+  fill_operand(o, iter, i);
   return o;
 }
 
@@ -63,16 +69,18 @@ void launch(at::TensorIteratorBase& iter, const Family& family, DType type,
   for (int64_t o = 0; o < outer; ++o) {
     Launch launch(family, type);
     for (int i = 0; i < iter.ntensors(); ++i) {
-      Operand operand = iterator_operand(iter, i);
-      if (operand.data) {
-        int64_t rest = o;
-        for (int d = kMaxDims; d < iter.ndim(); ++d) {
-          const int64_t at = rest % iter.shape()[d];
-          operand.data = operand.as<char>() + at * iter.strides(i)[d];
-          rest /= iter.shape()[d];
-        }
+      Operand& operand = launch.next(i < iter.noutputs(), device);
+      if (iter.tensor_base(i).is_cpu()) {
+        operand = immediate(iter, i);
+        continue;
       }
-      launch.raw(operand, i < iter.noutputs(), operand.data ? device : -1);
+      fill_operand(operand, iter, i);
+      int64_t rest = o;
+      for (int d = kMaxDims; d < iter.ndim(); ++d) {
+        const int64_t at = rest % iter.shape()[d];
+        operand.data = operand.as<char>() + at * iter.strides(i)[d];
+        rest /= iter.shape()[d];
+      }
     }
     extra(launch);
     launch.run(inner, grain_for(cost * iter.ntensors()));

@@ -38,6 +38,8 @@ class Launch {
   Launch& scalar(const at::Scalar& value, DType type);  // an immediate operand
   // An operand made by hand; `device` is where its memory lies, -1 for an immediate.
   Launch& raw(const Operand& o, bool output, c10::DeviceIndex device);
+  // The same, to be filled in by the caller.
+  Operand& next(bool output, c10::DeviceIndex device);
   Launch& ints(std::initializer_list<int64_t> values);  // appended
   Launch& ints(c10::IntArrayRef values);                // appended
   Launch& reals(std::initializer_list<double> values);  // appended
@@ -47,7 +49,6 @@ class Launch {
   void run(int64_t work, int64_t grain);
 
  private:
-  Operand& next(bool output, c10::DeviceIndex device);
   Launch& tensor(const at::Tensor& t, bool output);
 
   driver::Packet packet_;

@@ -47,7 +47,8 @@ const at::Tensor& fill_if_deterministic(const at::Tensor& t) {
 
 at::Tensor empty_of(at::IntArrayRef sizes, const at::TensorOptions& options) {
   const c10::Device device = device_of_options(options.device_opt());
-  const c10::DeviceGuard guard(device);
+  c10::OptionalDeviceGuard guard;
+  if (device.index() != runtime::current_device()) guard.reset_device(device);
   refuse_unsupported(options.layout_opt(), options.pinned_memory_opt());
   return fill_if_deterministic(at::detail::empty_generic(
       sizes, runtime::allocator(), kKeys, c10::typeMetaToScalarType(options.dtype()),
@@ -57,7 +58,8 @@ at::Tensor empty_of(at::IntArrayRef sizes, const at::TensorOptions& options) {
 at::Tensor empty_strided_of(at::IntArrayRef sizes, at::IntArrayRef strides,
                             const at::TensorOptions& options) {
   const c10::Device device = device_of_options(options.device_opt());
-  const c10::DeviceGuard guard(device);
+  c10::OptionalDeviceGuard guard;
+  if (device.index() != runtime::current_device()) guard.reset_device(device);
   refuse_unsupported(options.layout_opt(), options.pinned_memory_opt());
   return fill_if_deterministic(
       at::detail::empty_strided_generic(sizes, strides, runtime::allocator(), kKeys,

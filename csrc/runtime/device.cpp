@@ -39,7 +39,7 @@ c10::DeviceIndex device_count() noexcept {
 c10::DeviceIndex current_device() noexcept { return current; }
 
 void set_device(c10::DeviceIndex index) {
-  if (index < 0) return;
+  if (index < 0 || index == current) return;
   TORCH_CHECK(index < device_count(), "TRN error: invalid device ordinal (trn:",
               static_cast<int>(index), " of ", static_cast<int>(device_count()), " devices)");
   current = index;

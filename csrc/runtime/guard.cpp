@@ -12,7 +12,7 @@ struct Guard final : c10::impl::DeviceGuardImplInterface {
 
   c10::Device exchangeDevice(c10::Device d) const override {
     const c10::Device before = getDevice();
-    setDevice(d);
+    if (d != before) setDevice(d);
     return before;
   }
   c10::Device getDevice() const override {
