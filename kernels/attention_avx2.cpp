@@ -1,0 +1,2 @@
+// Attention forward compiled for AVX2.
+#include "attention.cpp"

@@ -1,0 +1,2 @@
+// Attention forward compiled for AVX512.
+#include "attention.cpp"

@@ -1,0 +1,2 @@
+// Attention backward compiled for AVX2.
+#include "attention_backward.cpp"

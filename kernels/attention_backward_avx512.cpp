@@ -1,0 +1,2 @@
+// Attention backward compiled for AVX512.
+#include "attention_backward.cpp"

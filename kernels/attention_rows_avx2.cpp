@@ -1,0 +1,2 @@
+// Attention's row sums compiled for AVX2.
+#include "attention_rows.cpp"

@@ -1,0 +1,2 @@
+// Attention's row sums compiled for AVX512.
+#include "attention_rows.cpp"
