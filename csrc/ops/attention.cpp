@@ -175,6 +175,8 @@ std::array<at::Tensor, 4> backward(const Attention& a, const at::Tensor& grad_ou
 at::Tensor number(int64_t value) {
   return at::scalar_tensor(value, at::TensorOptions().dtype(at::kLong).device(at::kCPU));
 }
+using Three = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
+using Four = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
 using Wide = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, c10::SymInt, c10::SymInt,
                         at::Tensor, at::Tensor, at::Tensor>;
 Wide wide_forward(Attention a) {
@@ -226,8 +228,7 @@ Wide TRN_OP(_scaled_dot_product_fused_attention_overrideable)(
   return wide_forward({query, key, value, attn_bias, dropout_p, is_causal, scale});
 }
 
-std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> TRN_OP_ACROSS(
-    _scaled_dot_product_fused_attention_overrideable_backward)(
+Four TRN_OP_ACROSS(_scaled_dot_product_fused_attention_overrideable_backward)(
     const at::Tensor& grad_out, const at::Tensor& query, const at::Tensor& key,
     const at::Tensor& value, const at::Tensor& attn_bias, std::array<bool, 4> grad_input_mask,
     const at::Tensor& out, const at::Tensor& logsumexp, const at::Tensor&, const at::Tensor&,
@@ -245,8 +246,7 @@ Wide TRN_OP(_scaled_dot_product_flash_attention)(const at::Tensor& query, const 
   return wide_forward({query, key, value, std::nullopt, dropout_p, is_causal, scale});
 }
 
-std::tuple<at::Tensor, at::Tensor, at::Tensor> TRN_OP_ACROSS(
-    _scaled_dot_product_flash_attention_backward)(
+Three TRN_OP_ACROSS(_scaled_dot_product_flash_attention_backward)(
     const at::Tensor& grad_out, const at::Tensor& query, const at::Tensor& key,
     const at::Tensor& value, const at::Tensor& out, const at::Tensor& logsumexp, const at::Tensor&,
     const at::Tensor&, int64_t, int64_t, double dropout_p, bool is_causal,
@@ -257,17 +257,16 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> TRN_OP_ACROSS(
   return {dq, dk, dv};
 }
 
-std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> TRN_OP(
-    _scaled_dot_product_efficient_attention)(const at::Tensor& query, const at::Tensor& key,
-                                             const at::Tensor& value, const Mask& attn_bias, bool,
-                                             double dropout_p, bool is_causal, Scale scale) {
+Four TRN_OP(_scaled_dot_product_efficient_attention)(const at::Tensor& query, const at::Tensor& key,
+                                                     const at::Tensor& value, const Mask& attn_bias,
+                                                     bool, double dropout_p, bool is_causal,
+                                                     Scale scale) {
   Attention a{query, key, value, attn_bias, dropout_p, is_causal, scale};
   const auto [out, logsumexp] = forward(a);
   return {out, logsumexp, number(a.seed), number(a.offset)};
 }
 
-std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> TRN_OP_ACROSS(
-    _scaled_dot_product_efficient_attention_backward)(
+Four TRN_OP_ACROSS(_scaled_dot_product_efficient_attention_backward)(
     const at::Tensor& grad_out, const at::Tensor& query, const at::Tensor& key,
     const at::Tensor& value, const at::Tensor& attn_bias, const at::Tensor& out,
     const at::Tensor& logsumexp, const at::Tensor& philox_seed, const at::Tensor& philox_offset,
