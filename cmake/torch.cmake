@@ -50,9 +50,6 @@ add_library(torch_trn SHARED ${TORCH_SOURCES} ${GENERATED_SOURCES} ${GENERATED_H
 set_source_files_properties(${GENERATED_SOURCES} PROPERTIES COMPILE_FLAGS "-O1 -w")
 target_include_directories(torch_trn PRIVATE csrc kernels ${GENERATED_DIR})
 target_link_libraries(torch_trn PUBLIC torch_headers Threads::Threads ${CMAKE_DL_LIBS})
-if(TRN_ONEDNN AND dnnl_FOUND)
-  target_link_libraries(torch_trn PRIVATE DNNL::dnnl)
-endif()
 set_target_properties(torch_trn PROPERTIES
   LIBRARY_OUTPUT_DIRECTORY ${TRN_OUTPUT}/lib
   LINK_FLAGS "-Wl,--no-undefined"

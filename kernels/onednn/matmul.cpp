@@ -3,6 +3,7 @@
 // Whether a wrong product comes from a kernel or from above it is one variable:
 // TRN_KERNELS=reference. Single-threaded inside a range; oneDNN may allocate, which no other
 // kernel does.
+#include <dlfcn.h>
 #include <dnnl.h>
 
 #include "../convert.h"
@@ -10,6 +11,15 @@
 
 namespace trn {
 namespace {
+
+// Opened apart: torch exports symbols of the oneDNN inside it, which linking would mix with these.
+decltype(&dnnl_sgemm) sgemm() {
+  static const auto function = [] {
+    void* library = dlopen(TRN_ONEDNN_LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
+    return library ? reinterpret_cast<decltype(&dnnl_sgemm)>(dlsym(library, "dnnl_sgemm")) : nullptr;
+  }();
+  return function;
+}
 
 // A matrix as sgemm takes one: dense along rows or along columns, else copied to scratch.
 struct Dense {
@@ -53,8 +63,8 @@ void matmul(const Call& call, const Range& range) {
                             rows, depth, a.strides[1], a.strides[2], left);
       const Dense y = dense(b.as<float>() + batch * b.strides[0] + k0 * b.strides[1] + j0 * b.strides[2],
                             depth, columns, b.strides[1], b.strides[2], right);
-      dnnl_sgemm(x.transposed, y.transposed, rows, columns, depth, 1.f, x.data, x.ld, y.data, y.ld,
-                 1.f, sums, columns);
+      sgemm()(x.transposed, y.transposed, rows, columns, depth, 1.f, x.data, x.ld, y.data, y.ld,
+              1.f, sums, columns);
     }
     const float alpha = static_cast<float>(call.reals[0]), beta = static_cast<float>(call.reals[1]);
     for (int64_t i = 0; i < rows; ++i)
@@ -69,7 +79,8 @@ void matmul(const Call& call, const Range& range) {
   }
 }
 
-TRN_REGISTER("matmul", DType::f32, matmul);
+[[maybe_unused]] const bool registered =
+    sgemm() && register_kernel("matmul", DType::f32, Isa::reference, matmul);
 
 }  // namespace
 }  // namespace trn
