@@ -65,6 +65,14 @@ void log(const driver::Packet& packet) {
     std::fprintf(stderr, "trn,%s\n", driver::describe(packet).c_str());
 }
 
+// The host is about to wait: for a stream, an event of one, or all of a device.
+void log_sync(const char* what, c10::DeviceIndex device, c10::StreamId stream) {
+  static const bool verbose = options().has_verbose("sync");
+  if (C10_UNLIKELY(verbose))
+    std::fprintf(stderr, "trn,sync,%s,%d,%lld\n", what, static_cast<int>(device),
+                 static_cast<long long>(stream));
+}
+
 }  // namespace
 
 c10::Stream default_stream(c10::DeviceIndex device) { return make(resolve(device), 0); }
@@ -127,10 +135,7 @@ bool query(c10::Stream stream) {
 }
 
 void synchronize(c10::Stream stream) {
-  static const bool verbose = options().has_verbose("sync");
-  if (C10_UNLIKELY(verbose))
-    std::fprintf(stderr, "trn,sync,%d,%lld\n", static_cast<int>(stream.device_index()),
-                 static_cast<long long>(stream.id()));
+  log_sync("stream", stream.device_index(), stream.id());
   driver::Device& d = device(stream.device_index());
   driver::Queue* queue = queue_of(stream);
   d.wait(queue, d.submitted(queue));
@@ -139,6 +144,7 @@ void synchronize(c10::Stream stream) {
 
 void synchronize_device(c10::DeviceIndex index) {
   index = resolve(index);
+  log_sync("device", index, 0);
   driver::Device& d = device(index);
   DeviceStreams& streams = streams_of(index);
   // All queues are waited for before any fault is thrown, so that none is left running.
@@ -188,6 +194,7 @@ bool query(const Event& event) {
 
 void synchronize(const Event& event) {
   if (!event.queue) return;
+  log_sync("event", event.device, 0);
   driver::Device& d = device(event.device);
   d.wait(event.queue, event.value);
   throw_fault(d, event.queue);

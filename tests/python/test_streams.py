@@ -107,3 +107,23 @@ def test_random_numbers_repeat(ran):
         torch.rand(3, device="trn")
     torch.trn.set_rng_state(state)
     assert torch.equal(torch.rand(10, device="trn").cpu(), second.cpu())
+
+
+def test_a_thousand_operations_wait_for_nothing(python):
+    result = python(
+        "import sys, torch, torch_trn\n"
+        "a, x = torch.ones(3000, 3000, device='trn'), torch.zeros(8, device='trn')\n"
+        "torch.trn.synchronize()\n"
+        "print('begin', file=sys.stderr, flush=True)\n"
+        "for _ in range(4):\n"
+        "    a = a @ a\n"
+        "for i in range(1000):\n"
+        "    x = x + 1\n"
+        "still_at_work = not torch.trn.current_stream().query()\n"
+        "print('end', file=sys.stderr, flush=True)\n"
+        "assert still_at_work and x.tolist() == [1000.0] * 8\n",
+        env={"TRN_VERBOSE": "sync"})
+    assert result.returncode == 0, result.stderr
+    before, rest = result.stderr.split("begin\n")
+    during, after = rest.split("end\n")
+    assert "sync" in before and "sync" in after and during == ""
