@@ -14,7 +14,7 @@ for kind in ${1:-address thread}; do
     -DTRN_OUTPUT="$(pwd)/$build/package" -DPython_EXECUTABLE="$(command -v "$python")" > /dev/null
   cmake --build "$build" --parallel "${MAX_JOBS:-$(nproc)}"
   # Leaks of torch's own start-up are not ours to count.
-  ASAN_OPTIONS=detect_leaks=0 TSAN_OPTIONS=halt_on_error=1 TRN_MEMORY=1G \
+  ASAN_OPTIONS=detect_leaks=0 TSAN_OPTIONS=halt_on_error=1 TRN_MEMORY=4G \
     ctest --test-dir "$build" --output-on-failure --no-tests=error
   echo "$kind: clean"
 done

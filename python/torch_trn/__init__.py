@@ -38,11 +38,12 @@ def _register() -> None:
         _os.path.dirname(_torch.__file__) + _os.sep, _os.path.dirname(__file__) + _os.sep,
     ])
     _torch.utils.rename_privateuse1_backend("trn")
-    from . import trn
+    from . import inductor, trn
 
     _torch._register_device_module("trn", trn)
     _torch.utils.generate_methods_for_privateuse1_backend(for_storage=True)
     trn.legacy.register()
+    inductor.register_when_imported()
     _C._register_fork_handler()
 
     def synchronise() -> None:

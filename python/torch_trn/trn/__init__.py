@@ -3,6 +3,8 @@
 from torch import AcceleratorError as AcceleratorError
 from torch import OutOfMemoryError as OutOfMemoryError
 
+from ..inductor import GENERATORS as _GENERATORS
+from ..inductor import generator as _generator
 from . import _utils as _utils
 from . import amp as amp
 from . import legacy as legacy
@@ -38,6 +40,8 @@ def __getattr__(name: str):
     # Generators belong to devices: made when first asked for, as the devices are.
     if name == "default_generators":
         return random.default_generators()
+    if name in _GENERATORS:
+        return _generator(name)
     if name in legacy.NAMES:
         return legacy.NAMES[name]
     raise AttributeError(f"module 'torch.trn' has no attribute '{name}'")

@@ -1,0 +1,81 @@
+"""Code generation: PyTorch's C++ loops, called through trn's queue."""
+
+from __future__ import annotations
+
+from torch._inductor import config
+from torch._inductor.codegen.cpp import CppScheduling
+from torch._inductor.codegen.cpp_wrapper_cpu import CppWrapperCpu
+from torch._inductor.codegen.wrapper import PythonWrapperCodegen
+from torch._inductor.codegen.wrapper_fxir import WrapperFxCodegen as WrapperFxCodegen
+from torch._inductor.virtualized import V
+
+
+class TrnScheduling(CppScheduling):
+    """Inductor's scheduling for C++, whose kernels the wrapper loads with ``on_queue``."""
+
+    def __init__(self, scheduler) -> None:
+        super().__init__(scheduler)
+        if scheduler:
+            # It is written for groups of Triton's scheduling, which it takes any device but the
+            # CPU to have.
+            scheduler._try_reindex_pointwise_for_reduction = lambda node1, node2: False
+
+    # Inductor knows what a kernel's language is from the device, and takes CUDA's for a device it
+    # does not know; in here it is C++.
+    def codegen_node(self, node):
+        with config.patch(cuda_backend="cpp"):
+            return super().codegen_node(node)
+
+    def codegen_template(self, *args, **kwargs):
+        with config.patch(cuda_backend="cpp"):
+            return super().codegen_template(*args, **kwargs)
+
+    def flush(self):
+        with config.patch(cuda_backend="cpp"):
+            return super().flush()
+
+
+class TrnWrapperCodegen(PythonWrapperCodegen):
+    """The Python around the kernels: allocations, calls of ATen, launches."""
+
+    @staticmethod
+    def create(is_subgraph, subgraph_name, parent_wrapper, partition_signatures=None):
+        if is_subgraph:
+            return PythonWrapperCodegen.create(
+                is_subgraph, subgraph_name, parent_wrapper, partition_signatures)
+        return TrnWrapperCodegen()
+
+    def write_header(self) -> None:
+        super().write_header()
+        self.imports.splice("from torch_trn.inductor.launch import on_queue")
+
+    def define_kernel(self, kernel_name, kernel_body, metadata=None, gpu=True,
+                      cpp_definition=None):
+        load, queue = "async_compile.cpp_pybinding(", "on_queue(async_compile, "
+        kernel_body = kernel_body.replace(load, queue)
+        super().define_kernel(kernel_name, kernel_body, metadata, gpu, cpp_definition)
+
+    def _generate_kernel_call_helper(self, kernel_name, call_args, *, device=None, triton=True,
+                                     **kwargs):
+        device = device or V.graph.get_current_device_or_throw()
+        if triton or device.type != "trn":
+            return super()._generate_kernel_call_helper(
+                kernel_name, call_args, device=device, triton=triton, **kwargs)
+        self.writeline(self.wrap_kernel_call(kernel_name, call_args))
+        if any(self._is_on_the_host(arg) for arg in call_args):
+            # Its memory may be gone before the queue reaches the kernel.
+            self.writeline("torch.trn.current_stream().synchronize()")
+
+    @staticmethod
+    def _is_on_the_host(arg) -> bool:
+        buffer = V.graph.try_get_buffer(arg) if isinstance(arg, str) else None
+        device = buffer.get_device() if buffer is not None else None
+        return device is not None and device.type == "cpu"
+
+
+class TrnCppWrapperCodegen(CppWrapperCpu):
+    """C++ wrappers know no queue yet: asked for, they are refused."""
+
+    @staticmethod
+    def create(*args, **kwargs):
+        raise NotImplementedError("torch._inductor.config.cpp_wrapper is not supported on trn")

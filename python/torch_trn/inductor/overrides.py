@@ -1,0 +1,27 @@
+"""What a generated wrapper says to choose devices and streams of trn."""
+
+from __future__ import annotations
+
+from torch._inductor.codegen.common import DeviceOpOverrides, register_device_op_overrides
+
+
+class TrnOpOverrides(DeviceOpOverrides):
+    """The lines of a generated wrapper that deal with devices and streams."""
+
+    def import_get_raw_stream_as(self, name: str) -> str:
+        return ("from torch_trn.inductor.interface import TrnInterface\n"
+                f"{name} = TrnInterface.get_raw_stream")
+
+    def set_device(self, device_idx: int) -> str:
+        return f"torch.trn.set_device({device_idx})"
+
+    def synchronize(self) -> str:
+        return "torch.trn.synchronize()"
+
+    def device_guard(self, device_idx: int) -> str:
+        return f"torch.trn.device({device_idx})"
+
+
+def register() -> None:
+    """Registers the lines; the code generators are found as attributes of torch.trn."""
+    register_device_op_overrides("trn", TrnOpOverrides())

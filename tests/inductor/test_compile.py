@@ -1,0 +1,111 @@
+"""torch.compile on trn: the same results as eager, from generated kernels on the queue."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+here = pytest.mark.usefixtures("ran", "no_fallback")
+F = nn.functional
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    torch._dynamo.reset()
+    torch.manual_seed(0)
+    yield
+    torch._dynamo.reset()
+
+
+class Block(nn.Module):
+    def __init__(self, width=64, drop=0.0):
+        super().__init__()
+        self.norm, self.drop = nn.LayerNorm(width), nn.Dropout(drop)
+        self.wide, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, x):
+        return x + self.drop(self.narrow(F.gelu(self.wide(self.norm(x)))))
+
+
+def kernels_named(log):
+    return [line for line in log.splitlines() if "host_function" in line]
+
+
+def test_importing_the_device_imports_no_compiler():
+    code = "import sys, torch, torch_trn; assert 'torch._inductor' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_fused_loops_run_on_the_queue(python):
+    result = python(
+        "import torch, torch_trn\n"
+        "x = torch.randn(64, 1000, device='trn')\n"
+        "f = torch.compile(lambda x: (x.sin() * 2 + 1).relu().sum(-1), fullgraph=True)\n"
+        "y = f(x)\n"
+        "expected = (x.cpu().sin() * 2 + 1).relu().sum(-1)\n"
+        "torch.testing.assert_close(y.cpu(), expected)\n",
+        env={"TRN_VERBOSE": "exec"})
+    assert result.returncode == 0, result.stderr
+    assert len(kernels_named(result.stderr)) == 1
+
+
+@here
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_training_step(dtype):
+    model = Block().to("trn")
+    x = torch.randn(8, 32, 64, device="trn", requires_grad=True)
+
+    def step(model):
+        model.zero_grad()
+        x.grad = None
+        with torch.autocast("trn", dtype, enabled=dtype != torch.float32):
+            loss = model(x).square().mean()
+        loss.backward()
+        return loss, x.grad, *[p.grad.clone() for p in model.parameters()]
+
+    exact = dtype == torch.float32
+    tolerance = {"rtol": 1e-4 if exact else 5e-2, "atol": 1e-6 if exact else 5e-3}
+    expected = step(model)
+    for got, want in zip(step(torch.compile(model, fullgraph=True)), expected):
+        torch.testing.assert_close(got, want, **tolerance)
+
+
+@here
+def test_dynamic_shapes_compile_once():
+    compiled = torch.compile(lambda x: (x * x.size(0)).softmax(-1), dynamic=True, fullgraph=True)
+    for rows in (3, 7, 12):
+        x = torch.randn(rows, 20 + rows, device="trn")
+        torch.testing.assert_close(compiled(x).cpu(), (x.cpu() * rows).softmax(-1))
+
+
+@here
+def test_dropout_and_checkpoint():
+    model = Block(drop=0.5).to("trn")
+    x = torch.ones(16, 64, device="trn", requires_grad=True)
+    compiled = torch.compile(lambda x: checkpoint(model, x, use_reentrant=False))
+    y = compiled(x)
+    y.sum().backward()
+    assert torch.isfinite(x.grad).all().item()
+    dropped = F.dropout(torch.ones(10000, device="trn"), 0.5)
+    kept = torch.compile(lambda x: F.dropout(x, 0.5))(torch.ones(10000, device="trn"))
+    for sample in (dropped, kept):
+        assert abs((sample > 0).float().mean().item() - 0.5) < 0.03
+
+
+@here
+def test_host_scalars_are_safe():
+    scale = torch.tensor(3.0)
+    x = torch.randn(50, device="trn")
+    y = torch.compile(lambda x, s: (x * s).exp())(x, scale)
+    torch.testing.assert_close(y.cpu(), (x.cpu() * 3).exp())
+
+
+def test_isolated_memory_refuses_in_words(python):
+    result = python(
+        "import torch, torch_trn\n"
+        "torch.compile(lambda x: x.sin() + 1)(torch.ones(8, device='trn'))\n",
+        env={"TRN_STRICT": "isolate"})
+    assert result.returncode == 1 and "TRN_STRICT=isolate" in result.stderr
