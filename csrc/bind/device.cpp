@@ -6,6 +6,7 @@
 #include "base/option.h"
 #include "bind/bind.h"
 #include "kernel.h"
+#include "ops/blocking.h"
 #include "ops/launch.h"
 #include "runtime/generator.h"
 #include "runtime/stream.h"
@@ -93,6 +94,8 @@ py::dict environment() {
 
 void add_device(py::module_& m) {
   m.def("_device_count", [] { return static_cast<int>(runtime::device_count()); });
+  m.def("_limit_devices", &runtime::limit_devices);
+  m.def("_set_launch_blocking", &ops::set_launch_blocking);
   m.def("_current_device", [] { return static_cast<int>(runtime::current_device()); });
   m.def("_set_device", [](int i) {
     TORCH_CHECK(i < 128, "TRN error: invalid device ordinal (trn:", i, ")");

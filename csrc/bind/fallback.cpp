@@ -2,6 +2,7 @@
 #include "ops/fallback.h"
 
 #include "bind/bind.h"
+#include "ops/fallback_time.h"
 
 namespace py = pybind11;
 
@@ -24,8 +25,13 @@ py::dict by_op() {
 
 py::dict by_line() {
   py::dict out;
-  for (const auto& [key, count] : ops::fallback_counts_by_line())
-    out[py::make_tuple(key.first, key.second)] = count_dict(count);
+  const auto seconds = ops::fallback_seconds_by_line();
+  for (const auto& [key, count] : ops::fallback_counts_by_line()) {
+    py::dict entry = count_dict(count);
+    const auto it = seconds.find(key);
+    entry["seconds"] = it == seconds.end() ? 0.0 : it->second;
+    out[py::make_tuple(key.first, key.second)] = entry;
+  }
   return out;
 }
 

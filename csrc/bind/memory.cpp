@@ -3,6 +3,7 @@
 
 #include "bind/bind.h"
 #include "runtime/allocator.h"
+#include "runtime/pinned.h"
 
 namespace py = pybind11;
 
@@ -141,6 +142,38 @@ py::dict snapshot() {
   return out;
 }
 
+py::dict stat_dict(const c10::CachingAllocator::Stat& s) {
+  py::dict d;
+  d["current"] = s.current;
+  d["peak"] = s.peak;
+  d["allocated"] = s.allocated;
+  d["freed"] = s.freed;
+  return d;
+}
+py::dict duration_dict(const c10::CachingAllocator::DurationStat& s) {
+  py::dict d;
+  d["total"] = s.total;
+  d["max"] = s.max;
+  d["min"] = s.min;
+  d["count"] = s.count;
+  d["avg"] = s.count ? static_cast<double>(s.total) / static_cast<double>(s.count) : 0.0;
+  return d;
+}
+
+py::dict host_stats() {
+  const at::HostStats s = runtime::pinned_stats();
+  py::dict d;
+  d["num_host_alloc"] = s.num_host_alloc;
+  d["num_host_free"] = s.num_host_free;
+  d["allocations"] = stat_dict(s.allocations);
+  d["allocated_bytes"] = stat_dict(s.allocated_bytes);
+  d["active_requests"] = stat_dict(s.active_requests);
+  d["active_bytes"] = stat_dict(s.active_bytes);
+  d["host_alloc_time"] = duration_dict(s.host_alloc_time);
+  d["host_free_time"] = duration_dict(s.host_free_time);
+  return d;
+}
+
 }  // namespace
 
 void add_memory(py::module_& m) {
@@ -149,6 +182,9 @@ void add_memory(py::module_& m) {
     const py::gil_scoped_release release;
     runtime::record_memory_history(enabled, stacks ? &gather_python : nullptr, max_entries);
   });
+  m.def("_host_memory_stats", &host_stats);
+  m.def("_reset_accumulated_host_memory_stats", &runtime::reset_accumulated_pinned_stats);
+  m.def("_reset_peak_host_memory_stats", &runtime::reset_peak_pinned_stats);
   m.def("_is_memory_history_enabled", &runtime::is_memory_history_enabled);
   m.def("_set_memory_fraction", [](double fraction, int device) {
     runtime::set_memory_fraction(fraction, static_cast<c10::DeviceIndex>(device));

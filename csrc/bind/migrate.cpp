@@ -3,6 +3,7 @@
 
 #include <torch/csrc/Device.h>
 #include <torch/csrc/Generator.h>
+#include <torch/csrc/autograd/python_variable.h>
 #include <torch/csrc/utils/device_lazy_init.h>
 
 #include "base/site.h"
@@ -33,7 +34,8 @@ PyObject* make(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   PyObject* made = original.make(type, args, kwargs);
   if (made && reinterpret_cast<THPDevice*>(made)->device.is_cuda()) {
     reinterpret_cast<THPDevice*>(made)->device = normal(made);
-    ops::note_redirection("torch.device");
+    static const int32_t id = ops::redirection_id("torch.device");
+    ops::note_redirection(id);
   }
   return made;
 }
@@ -100,7 +102,14 @@ PyObject* reduce(PyObject* self, PyObject*) {
   return bound ? PyObject_CallNoArgs(bound.ptr()) : nullptr;
 }
 
+// Tensor.is_cuda and Tensor.is_trn while the redirection is on: both ask for the device's own name.
+PyObject* tensor_is_trn(PyObject* self, void*) {
+  if (!THPVariable_Check(self)) return PyErr_Format(PyExc_TypeError, "expected a tensor");
+  return PyBool_FromLong(THPVariable_Unpack(self).device().is_privateuseone());
+}
+
 PyGetSetDef type_getter = {"type", &get_type, nullptr, nullptr, nullptr};
+PyGetSetDef tensor_getter = {"is_cuda", &tensor_is_trn, nullptr, nullptr, nullptr};
 PyMethodDef reduce_method = {"__reduce__", &reduce, METH_NOARGS, nullptr};
 
 void set_attribute(const char* name, PyObject* value) {
@@ -163,8 +172,8 @@ void leave(bool cuda_ready) {
 
 py::dict redirections() {
   py::dict out;
-  for (const auto& [name, r] : ops::redirections())
-    out[py::str(name)] = py::make_tuple(r.calls, site_text(r.site));
+  for (const auto& [key, calls] : ops::redirections())
+    out[py::make_tuple(key.first, site_text(key.second))] = calls;
   return out;
 }
 
@@ -175,6 +184,11 @@ void add_migrate(py::module_& m) {
   m.def("_leave_migration", &leave);
   m.def("_migration_is_on", &ops::migration_is_on);
   m.def("_redirections", &redirections);
+  m.def("_tensor_is_trn", [] {
+    return py::reinterpret_steal<py::object>(
+        PyDescr_NewGetSet(reinterpret_cast<PyTypeObject*>(THPVariableClass), &tensor_getter));
+  });
+  m.def("_redirection_id", &ops::redirection_id);
   m.def("_note_redirection", &ops::note_redirection);
 }
 

@@ -7,11 +7,13 @@
 #include <torch/library.h>
 
 #include <atomic>
+#include <chrono>
 #include <mutex>
 #include <set>
 
 #include "base/option.h"
 #include "base/site.h"
+#include "ops/fallback_time.h"
 #include "runtime/generator.h"
 
 namespace trn::ops {
@@ -23,6 +25,7 @@ thread_local const char* reason_now = kNoKernel;
 std::mutex mutex;
 std::map<std::string, FallbackCount> by_op;
 std::map<std::pair<std::string, std::string>, FallbackCount> by_line;
+std::map<std::pair<std::string, std::string>, double> seconds_by_line;
 std::set<std::string> warned;
 
 FallbackMode mode_from_options() {
@@ -107,7 +110,8 @@ std::string name_of(const c10::OperatorHandle& op) {
   return overload.empty() ? op.operator_name().name : op.operator_name().name + "." + overload;
 }
 
-void count(const std::string& op, const char* reason, int64_t bytes) {
+// Counts a call and returns the line that made it.
+std::string count(const std::string& op, const char* reason, int64_t bytes) {
   const std::string line = site_text(capture_site());
   const auto add = [&](FallbackCount& c) {
     c.calls += 1;
@@ -129,6 +133,7 @@ void count(const std::string& op, const char* reason, int64_t bytes) {
                ") and falls back to the CPU", line.empty() ? "" : ", called from ", line,
                ". This is said once an operator; torch.trn.fallback_report() counts them, "
                "TRN_FALLBACK=error refuses them.");
+  return line;
 }
 
 }  // namespace
@@ -144,10 +149,15 @@ std::map<std::pair<std::string, std::string>, FallbackCount> fallback_counts_by_
   std::lock_guard lock(mutex);
   return by_line;
 }
+std::map<std::pair<std::string, std::string>, double> fallback_seconds_by_line() {
+  std::lock_guard lock(mutex);
+  return seconds_by_line;
+}
 void reset_fallback_counts() {
   std::lock_guard lock(mutex);
   by_op.clear();
   by_line.clear();
+  seconds_by_line.clear();
   warned.clear();
 }
 
@@ -170,10 +180,14 @@ void boxed_fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   TORCH_CHECK_NOT_IMPLEMENTED(fallback_mode() != FallbackMode::error, "The operator '", name,
                               "' is not run by the trn device (", reason,
                               ") and TRN_FALLBACK=error refuses to run it on the CPU.");
-  count(name, reason, arguments.bytes);
+  const std::string line = count(name, reason, arguments.bytes);
   const c10::DeviceGuard guard(arguments.device);
   replace_generator(op, *stack, arguments.device);
+  const auto start = std::chrono::steady_clock::now();
   at::native::cpu_fallback(op, stack, /*error_on_views=*/true);
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  std::lock_guard lock(mutex);
+  seconds_by_line[{name, line}] += took.count();
 }
 
 TORCH_LIBRARY_IMPL(_, PrivateUse1, m) {

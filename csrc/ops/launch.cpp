@@ -2,6 +2,7 @@
 #include "ops/launch.h"
 
 #include "base/site.h"
+#include "ops/blocking.h"
 #include "runtime/stream.h"
 
 namespace trn::ops {
@@ -16,6 +17,7 @@ static_assert(DType::f8_e4m3fnuz == static_cast<DType>(c10::ScalarType::Float8_e
 static_assert(DType::u64 == static_cast<DType>(c10::ScalarType::UInt64));
 
 std::atomic<uint64_t> launches{0};
+std::atomic<bool> blocking{false};
 
 bool is_floating(DType t) {
   switch (t) {
@@ -26,6 +28,8 @@ bool is_floating(DType t) {
 }
 
 }  // namespace
+
+void set_launch_blocking(bool on) { blocking.store(on); }
 
 uint64_t launch_count() { return launches.load(std::memory_order_relaxed); }
 
@@ -137,6 +141,8 @@ void Launch::run(int64_t work, int64_t grain) {
   packet_.call.grain = std::max<int64_t>(grain, 1);
   launches.fetch_add(1, std::memory_order_relaxed);
   runtime::submit(device_, packet_);
+  if (blocking.load(std::memory_order_relaxed))
+    runtime::synchronize(runtime::current_stream(device_));
 }
 
 }  // namespace trn::ops

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <unordered_map>
 #include <vector>
 
 #include "base/site.h"
@@ -23,8 +24,16 @@ using c10::impl::DeviceGuardImplInterface;
 
 std::atomic<bool> on{false};
 
-std::mutex counts_mutex;
-std::map<std::string, Redirection> counts;
+struct Counts {
+  std::mutex mutex;
+  std::vector<std::string> names;                // by id
+  std::unordered_map<std::string, int32_t> ids;  // by name
+  std::unordered_map<uint64_t, int64_t> calls;   // by id and line
+};
+Counts& counts() {
+  static auto* all = new Counts;
+  return *all;
+}
 
 c10::Device to_trn(c10::Device d) {
   return d.is_cuda() ? c10::Device(c10::kPrivateUse1, d.index()) : d;
@@ -94,7 +103,7 @@ void redirect(const c10::OperatorHandle& op, c10::DispatchKeySet keys, torch::ji
   const size_t n = op.schema().arguments().size();
   for (size_t i = stack->size() - n; i < stack->size(); ++i)
     if ((*stack)[i].isDevice()) (*stack)[i] = to_trn((*stack)[i].toDevice());
-  note_redirection(op.schema().name());
+  note_redirection(redirection_id(op.schema().name()));
   const c10::DispatchKeySet trn_keys = keys.remove_backend(c10::BackendComponent::CUDABit) |
                                        c10::DispatchKeySet(c10::BackendComponent::PrivateUse1Bit);
   op.redispatchBoxed(trn_keys, stack);
@@ -104,7 +113,8 @@ at::Tensor empty_memory_format(at::IntArrayRef size, std::optional<at::ScalarTyp
                                std::optional<at::Layout> layout, std::optional<at::Device> device,
                                std::optional<bool> pin_memory,
                                std::optional<at::MemoryFormat> memory_format) {
-  note_redirection("aten::empty");
+  static const int32_t id = redirection_id("aten::empty");
+  note_redirection(id);
   return empty_of(size, at::TensorOptions()
                             .dtype(dtype)
                             .layout(layout)
@@ -116,7 +126,8 @@ at::Tensor empty_memory_format(at::IntArrayRef size, std::optional<at::ScalarTyp
 at::Tensor empty_strided(at::IntArrayRef size, at::IntArrayRef stride,
                          std::optional<at::ScalarType> dtype, std::optional<at::Layout> layout,
                          std::optional<at::Device> device, std::optional<bool> pin_memory) {
-  note_redirection("aten::empty_strided");
+  static const int32_t id = redirection_id("aten::empty_strided");
+  note_redirection(id);
   return empty_strided_of(size, stride,
                           at::TensorOptions()
                               .dtype(dtype)
@@ -233,24 +244,28 @@ void leave_migration() {
   s.libraries.clear();
 }
 
-std::map<std::string, Redirection> redirections() {
-  std::lock_guard lock(counts_mutex);
-  return counts;
+Redirections redirections() {
+  Counts& c = counts();
+  std::lock_guard lock(c.mutex);
+  Redirections all;
+  for (const auto& [key, calls] : c.calls)
+    all[{c.names[key >> 32], static_cast<int32_t>(key)}] = calls;
+  return all;
 }
 
-void note_redirection(const std::string& what) {
-  {
-    std::lock_guard lock(counts_mutex);
-    if (const auto it = counts.find(what); it != counts.end()) {
-      it->second.calls += 1;
-      return;
-    }
-  }
-  const int32_t site = capture_site();  // not under the lock: it may wait for the GIL
-  std::lock_guard lock(counts_mutex);
-  Redirection& r = counts[what];
-  r.calls += 1;
-  if (r.site == 0) r.site = site;
+int32_t redirection_id(const std::string& what) {
+  Counts& c = counts();
+  std::lock_guard lock(c.mutex);
+  const auto [it, fresh] = c.ids.emplace(what, static_cast<int32_t>(c.names.size()));
+  if (fresh) c.names.push_back(what);
+  return it->second;
+}
+
+void note_redirection(int32_t id) {
+  const auto site = static_cast<uint32_t>(capture_site());  // before the lock: it may wait
+  Counts& c = counts();
+  std::lock_guard lock(c.mutex);
+  ++c.calls[static_cast<uint64_t>(id) << 32 | site];
 }
 
 bool migration_is_on() noexcept { return on.load(std::memory_order_relaxed); }

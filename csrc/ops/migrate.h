@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <utility>
 
 namespace trn::ops {
 
@@ -14,13 +15,12 @@ void enter_migration();
 void leave_migration();
 bool migration_is_on() noexcept;
 
-// How often each thing was redirected since the start, and the first line that did it.
-struct Redirection {
-  int64_t calls = 0;
-  int32_t site = 0;
-};
-std::map<std::string, Redirection> redirections();
-// Counts one; for the layer above, which redirects what the dispatcher does not see.
-void note_redirection(const std::string& what);
+// How often each thing was redirected since the start, by (what, line that asked for it).
+using Redirections = std::map<std::pair<std::string, int32_t>, int64_t>;
+Redirections redirections();
+// A number for what is redirected ("torch.cuda.synchronize"), the same for the same text.
+int32_t redirection_id(const std::string& what);
+// Counts one; also for the layer above, which redirects what the dispatcher does not see.
+void note_redirection(int32_t id);
 
 }  // namespace trn::ops

@@ -3,7 +3,9 @@
 
 #include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <atomic>
+#include <limits>
 
 #include "base/option.h"
 
@@ -18,6 +20,7 @@ namespace {
 
 thread_local c10::DeviceIndex current = 0;
 std::atomic<bool> opened{false};
+std::atomic<int> limit{std::numeric_limits<c10::DeviceIndex>::max()};
 
 const std::vector<driver::Device*>& open_devices() {
   Status why;
@@ -32,9 +35,12 @@ const std::vector<driver::Device*>& open_devices() {
 c10::DeviceIndex device_count() noexcept {
   const Options& o = options();
   // The drivers in this library have as many devices as were asked for; another is asked itself.
-  if (o.driver == "host" || o.driver == "null") return static_cast<c10::DeviceIndex>(o.devices);
-  return static_cast<c10::DeviceIndex>(driver::devices().size());
+  const bool own = o.driver == "host" || o.driver == "null";
+  const int all = own ? o.devices : static_cast<int>(driver::devices().size());
+  return static_cast<c10::DeviceIndex>(std::min(all, limit.load(std::memory_order_relaxed)));
 }
+
+void limit_devices(int n) noexcept { limit.store(std::max(n, 0), std::memory_order_relaxed); }
 
 c10::DeviceIndex current_device() noexcept { return current; }
 
@@ -55,9 +61,8 @@ driver::Device& device(c10::DeviceIndex index) {
               "must use the 'spawn' start method");
   static const auto& all = open_devices();
   if (index < 0) index = current;
-  TORCH_CHECK(index < static_cast<c10::DeviceIndex>(all.size()),
-              "TRN error: invalid device ordinal (trn:", static_cast<int>(index), " of ",
-              all.size(), " devices)");
+  TORCH_CHECK(index < device_count(), "TRN error: invalid device ordinal (trn:",
+              static_cast<int>(index), " of ", static_cast<int>(device_count()), " devices)");
   return *all[index];
 }
 

@@ -7,8 +7,11 @@
 
 namespace trn::runtime {
 
-// How many devices TRN_DRIVER and TRN_DEVICES give. Opens nothing, never throws.
+// How many devices TRN_DRIVER and TRN_DEVICES give, at most `limit_devices`. Opens nothing, never
+// throws.
 c10::DeviceIndex device_count() noexcept;
+// Shows only the first n devices from now on.
+void limit_devices(int n) noexcept;
 
 // The calling thread's device, 0 until set.
 c10::DeviceIndex current_device() noexcept;

@@ -1,7 +1,6 @@
 // PyTorch's caching template with streams and events of this device.
 #include "runtime/pinned.h"
 
-#include <ATen/core/CachingHostAllocator.h>
 #include <c10/core/Event.h>
 
 #include <cstdlib>
@@ -65,6 +64,10 @@ void pinned_deleter(void* ptr) { instance().free(ptr); }
 }  // namespace
 
 c10::Allocator* pinned_allocator() { return &instance(); }
+
+at::HostStats pinned_stats() { return instance().get_stats(); }
+void reset_accumulated_pinned_stats() { instance().reset_accumulated_stats(); }
+void reset_peak_pinned_stats() { instance().reset_peak_stats(); }
 
 bool is_pinned(const void* p) {
   std::lock_guard lock(blocks().mutex);

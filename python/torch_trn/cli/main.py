@@ -25,13 +25,32 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run = commands.add_parser(
         "run", help="run an unmodified CUDA program on trn",
-        usage="torch-trn run [--no-receipt] SCRIPT [ARGS...] | -m MODULE [ARGS...]",
+        usage="torch-trn run [--no-receipt] [--receipt FILE] [--budget LIMITS] "
+              "SCRIPT [ARGS...] | -m MODULE [ARGS...]",
     )
     run.add_argument("--no-receipt", action="store_true",
                      help="do not print at the end what was redirected")
+    run.add_argument("--receipt", metavar="FILE",
+                     help="write it as a page, out.html, and as JSON beside it")
+    run.add_argument("--budget", metavar="LIMITS",
+                     help="exit with 3 above them, such as fallbacks=0,fallback_bytes=1000000")
     run.add_argument("-m", dest="module", action="store_true", help="SCRIPT is a module's name")
     run.add_argument("script", metavar="SCRIPT")
     run.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS")
+    scan = commands.add_parser("scan", help="list the CUDA uses of a source tree, with advice")
+    scan.add_argument("path", metavar="PATH", help="a file or a folder")
+    form = scan.add_mutually_exclusive_group()
+    for name in ("json", "sarif", "html"):
+        form.add_argument(f"--{name}", dest="form", action="store_const", const=name)
+    compare = commands.add_parser(
+        "compare", help="run a program and find the first operator that computes wrongly",
+        usage="torch-trn compare [--every N] [--repro FILE] SCRIPT [ARGS...]")
+    compare.add_argument("--every", type=int, default=1, metavar="N",
+                         help="check every n-th call only")
+    compare.add_argument("--repro", default="repro.py", metavar="FILE",
+                         help="where the program that shows the error goes (repro.py)")
+    compare.add_argument("script", metavar="SCRIPT")
+    compare.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS")
     commands.add_parser("info", help="the devices, kernels, versions and environment")
     return parser
 
@@ -43,7 +62,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .info import print_info
 
         return print_info()
+    if options.command == "scan":
+        from .scan import scan_command
+
+        return scan_command(options.path, options.form)
+    if options.command == "compare":
+        from .compare import compare_program
+
+        return compare_program(options.script, options.args, every=options.every,
+                               repro=options.repro)
     from .run import run_program
 
     return run_program(options.script, options.args, is_module=options.module,
-                       receipt=not options.no_receipt)
+                       quiet=options.no_receipt, receipt_path=options.receipt,
+                       budget=options.budget)

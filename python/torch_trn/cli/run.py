@@ -8,6 +8,8 @@ import runpy
 import sys
 import traceback
 
+OVER_BUDGET = 3  # the exit code of a run that was right but above its budget
+
 
 def _exit_code(status: object) -> int:
     if status is None:
@@ -25,34 +27,53 @@ def _module_exists(name: str) -> bool:
         return False
 
 
-def run_program(script: str, args: list[str], *, is_module: bool = False,
-                receipt: bool = True) -> int:
+def run_program(script: str, args: list[str], *, is_module: bool = False, quiet: bool = False,
+                receipt_path: str | None = None, budget: str | None = None) -> int:
     """Runs a script (or a module) as ``__main__`` with its arguments; returns its exit code.
 
     Child processes are redirected as well: they inherit TORCH_TRN_MIGRATE=1. At the end a receipt
-    on stderr says what was redirected and what fell back. 2 when there is no such script.
+    on stderr says what was redirected and what fell back; ``receipt_path`` gets it as a page and as
+    JSON. 2 when there is no such script, 3 when the run is fine but above ``budget``.
     """
-    sys.path.insert(0, os.getcwd() if is_module else os.path.dirname(os.path.abspath(script)))
-    if not (_module_exists(script) if is_module else os.path.isfile(script)):
+    if not _found(script, is_module):
         print(f"torch-trn: there is no {'module' if is_module else 'file'} {script}",
               file=sys.stderr)
         return 2
     os.environ["TORCH_TRN_MIGRATE"] = "1"
     from .. import migration
+    from .receipt import Watch, over_budget, parse_budget, print_receipt, write_receipt
 
+    try:
+        limits = parse_budget(budget) if budget else {}
+    except ValueError as error:
+        print(f"torch-trn: {error}", file=sys.stderr)
+        return 2
     if not migration.is_active():
         migration.activate()
+    watch = Watch()
+    code = 1
     try:
-        return _run(script, args, is_module)
+        code = run_as_main(script, args, is_module)
     finally:
-        if receipt:
-            from .receipt import print_receipt
+        sys.stdout.flush()
+        receipt = watch.receipt([script, *args], code)
+        if not quiet:
+            print_receipt(receipt)
+        if receipt_path:
+            write_receipt(receipt, receipt_path)
+    excess = over_budget(receipt, limits)
+    for sentence in excess:
+        print(f"torch-trn: {sentence}", file=sys.stderr)
+    return code or (OVER_BUDGET if excess else 0)
 
-            sys.stdout.flush()
-            print_receipt(sys.stderr)
+
+def _found(script: str, is_module: bool) -> bool:
+    sys.path.insert(0, os.getcwd() if is_module else os.path.dirname(os.path.abspath(script)))
+    return _module_exists(script) if is_module else os.path.isfile(script)
 
 
-def _run(script: str, args: list[str], is_module: bool) -> int:
+def run_as_main(script: str, args: list[str], is_module: bool = False) -> int:
+    """Runs the script as ``__main__``, its traceback beginning at its own frames; its exit code."""
     sys.argv = [script, *args]
     try:
         if is_module:

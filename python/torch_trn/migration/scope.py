@@ -25,8 +25,8 @@ def is_active() -> bool:
     return _C._migration_is_on()
 
 
-def redirections() -> dict[str, tuple[int, str]]:
-    """{what: (how often, "file:line" of the first)} since the process started."""
+def redirections() -> dict[tuple[str, str], int]:
+    """{(what, "file:line" that asked for it): how often} since the process started."""
     return _C._redirections()
 
 
@@ -38,6 +38,7 @@ def activate() -> None:
         if _depth > 1:
             return
         from .table import patches
+        from .visible import forget_environment, obey_environment
 
         with contextlib.ExitStack() as stack:
             cuda_ready = torch.cuda.is_initialized()
@@ -45,6 +46,8 @@ def activate() -> None:
             _C._enter_migration()
             stack.callback(_C._leave_migration, cuda_ready)
             _forget_modules()
+            obey_environment()
+            stack.callback(forget_environment)
             try:
                 for patch in patches():
                     patch.apply()

@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.backends.cuda
 import torch.backends.cudnn
+import torch.cuda.comm
+import torch.cuda.gds
 import torch.cuda.memory
+import torch.cuda.nccl
 import torch.cuda.nvtx
 import torch.cuda.profiler
 import torch.cuda.random
 import torch.cuda.streams
+import torch.cuda.tunable
 
 from .. import _C, trn
+from . import comm, compiled, cuda_api, library, stand_ins, tunable, visible
 
 _MISSING = object()
 
@@ -47,10 +54,11 @@ class Patch:
 
 def counted(name: str, function):
     """``function``, counted as a redirection of ``name``."""
+    redirection, note = _C._redirection_id(name), _C._note_redirection
 
     @functools.wraps(function)
     def redirected(*args, **kwargs):
-        _C._note_redirection(name)
+        note(redirection)
         return function(*args, **kwargs)
 
     return redirected
@@ -87,10 +95,12 @@ def _tensor_cuda(self, device=None, non_blocking=False, memory_format=torch.pres
 
 
 def _autocast_init(original):
+    redirection, note = _C._redirection_id("torch.autocast"), _C._note_redirection
+
     @functools.wraps(original)
     def __init__(self, device_type, *args, **kwargs):  # noqa: N807
         if _trn_name(device_type) != device_type:
-            _C._note_redirection("torch.autocast")
+            note(redirection)
         original(self, _trn_name(device_type), *args, **kwargs)
 
     return __init__
@@ -101,56 +111,116 @@ _KEPT = {"amp", "memory", "nvtx", "profiler", "random", "streams", "legacy", "re
 # Private ones that torch itself or programs call.
 _PRIVATE = {"_is_in_bad_fork", "_lazy_call", "_lazy_init", "_sleep", "_snapshot",
             "_dump_snapshot", "_record_memory_history", "_get_generator", "_set_stream_by_id"}
+_PARTS = ("memory", "nvtx", "profiler", "random", "streams", "graphs")
 
 
-def _twins(cuda_module, trn_module, label: str) -> Iterator[Patch]:
+def _put(module, name: str, value: Any) -> Iterator[Patch]:
+    label = f"{module.__name__}.{name}"
+    if value is module.__dict__.get(name) or inspect.ismodule(value):
+        return
+    if inspect.isfunction(value) or inspect.isbuiltin(value):
+        if name not in _PRIVATE:
+            value = counted(label, value)
+    yield Patch(module, name, value)  # a class stands in itself, so that isinstance holds
+
+
+def _twins(cuda_module, trn_module) -> Iterator[Patch]:
     for name in dir(trn_module):
         if name in _KEPT or (name.startswith("_") and name not in _PRIVATE):
             continue
-        if name not in cuda_module.__dict__:
+        if name in cuda_module.__dict__:
+            yield from _put(cuda_module, name, getattr(trn_module, name))
+
+
+def _refusals() -> Iterator[Patch]:
+    for row in cuda_api.rows().values():
+        module, _, name = row.name.rpartition(".")
+        if row.mark != "refused" or not module.startswith("torch.cuda"):
             continue
-        value = getattr(trn_module, name)
-        if inspect.ismodule(value) or value is getattr(cuda_module, name):
-            continue
-        if inspect.isclass(value):
-            # The class itself stands in, so that isinstance holds.
-            yield Patch(cuda_module, name, value)
-        elif callable(value):
-            yield Patch(cuda_module, name,
-                        value if name.startswith("_") else counted(f"{label}.{name}", value))
+        owner = sys.modules[module]
+        before = owner.__dict__.get(name)
+        if inspect.ismodule(before):
+            continue  # its functions have rows of their own
+        stand = stand_ins.refuse_class if inspect.isclass(before) else stand_ins.refuse
+        value = stand(row.name)
+        for place in (owner, *(getattr(torch.cuda, p) for p in _PARTS)):
+            if before is not None and place.__dict__.get(name) is before:
+                yield Patch(place, name, value)
 
 
-def _classes() -> Iterator[Patch]:
-    yield Patch(trn.device, "__init__", counted("torch.cuda.device", trn.device.__init__))
-    made = trn.Event.__new__
-    yield Patch(trn.Event, "__new__", staticmethod(counted("torch.cuda.Event", made)))
-
-
-def patches() -> Iterator[Patch]:
-    """Everything that is replaced, in the order of application."""
+def _cuda() -> Iterator[Patch]:
+    """torch.cuda and its submodules."""
     cuda = torch.cuda
-    yield from _twins(cuda, trn, "torch.cuda")
-    for part in ("memory", "nvtx", "profiler", "random", "streams"):
-        yield from _twins(getattr(cuda, part), getattr(trn, part), f"torch.cuda.{part}")
-    yield from _classes()
+    yield from _twins(cuda, trn)
+    for part in _PARTS:
+        if hasattr(trn, part):
+            yield from _twins(getattr(cuda, part), getattr(trn, part))
+    for name, value in stand_ins.FUNCTIONS.items():
+        for module in (cuda, cuda.memory, cuda.graphs):
+            if name in module.__dict__:
+                yield from _put(module, name, value)
+    for name, value in tunable.FUNCTIONS.items():
+        yield from _put(cuda.tunable, name, value)
+    for name, value in comm.NCCL.items():
+        yield from _put(cuda.nccl, name, value)
+    for name, value in comm.NATIVE.items():
+        yield Patch(torch._C, name, value)
+    for name, value in visible.counted_by_environment().items():
+        yield from _put(cuda, name, value)
+    yield from _refusals()
+    yield Patch(cuda, "_cudart", stand_ins.CudaRuntime())
     yield Patch(cuda, "default_generators", trn.random.default_generators())
     yield Patch(cuda, "has_half", True)
+    yield Patch(trn.device, "__init__", counted("torch.cuda.device", trn.device.__init__))
+    yield Patch(trn.Event, "__new__", staticmethod(counted("torch.cuda.Event",
+                                                           trn.Event.__new__)))
 
-    yield Patch(torch.backends.cudnn, "is_acceptable", lambda tensor: False)
 
-    yield Patch(torch.Tensor, "cuda", counted("Tensor.cuda", _tensor_cuda))
+def _backends() -> Iterator[Patch]:
+    cuda, cudnn = torch.backends.cuda, torch.backends.cudnn
+    yield Patch(cuda, "is_built", lambda: True)
+    # Inductor imports this type wherever CUDA is built; only CUDA's graphs make one.
+    yield Patch(torch._C, "_cuda_CUDAAllocator_AllocatorState", type("AllocatorState", (), {}))
+    yield Patch(cuda, "cufft_plan_cache", stand_ins.CufftPlanCache())
+    for name in ("preferred_linalg_library", "preferred_blas_library"):
+        yield Patch(cuda, name, stand_ins.remembering(getattr(cuda, name)))
+    yield Patch(cudnn, "is_acceptable", lambda tensor: False)
+    yield Patch(cudnn, "is_available", lambda: True)
+    yield Patch(cudnn, "version", lambda: 91002)
+    if torch.version.cuda is None:
+        yield Patch(torch.version, "cuda", "13.0")
+
+
+def _tensors() -> Iterator[Patch]:
+    yield Patch(torch.Tensor, "cuda", counted("torch.Tensor.cuda", _tensor_cuda))
     # A trn device says "cuda" now, so torch's own is_trn would say False.
-    is_trn = property(lambda self: self.device.type == "cuda")
+    is_trn = _C._tensor_is_trn()
     yield Patch(torch.Tensor, "is_trn", is_trn)
     yield Patch(torch.Tensor, "is_cuda", is_trn)
-    yield Patch(torch.nn.Module, "cuda", counted("Module.cuda", torch.nn.Module.cuda))
+    yield Patch(torch.nn.Module, "cuda", counted("torch.nn.Module.cuda", torch.nn.Module.cuda))
 
+
+def _mixed_precision() -> Iterator[Patch]:
     yield Patch(torch.amp.autocast, "__init__", _autocast_init(torch.amp.autocast.__init__))
     yield Patch(torch.amp.GradScaler, "__init__",
                 counted("torch.amp.GradScaler", torch.amp.GradScaler.__init__))
     for name in ("is_autocast_enabled", "set_autocast_enabled", "get_autocast_dtype",
                  "set_autocast_dtype"):
         yield Patch(torch, name, _for_trn(name, getattr(torch, name)))
+    available = _for_trn("is_autocast_available", torch.amp.is_autocast_available)
+    yield Patch(torch.amp, "is_autocast_available", available)
+    yield Patch(torch.amp.autocast_mode, "is_autocast_available", available)
     yield Patch(torch, "get_autocast_gpu_dtype", lambda: torch._C.get_autocast_dtype("trn"))
     yield Patch(torch, "set_autocast_gpu_dtype",
                 lambda dtype: torch._C.set_autocast_dtype("trn", dtype))
+
+
+def patches() -> Iterator[Patch]:
+    """Everything that is replaced, in the order of application."""
+    yield from _cuda()
+    yield from _backends()
+    yield from _tensors()
+    yield from _mixed_precision()
+    inductor = torch._TorchCompileInductorWrapper
+    yield Patch(inductor, "__call__", compiled.device_graphs_eagerly(inductor.__call__))
+    yield Patch(torch.library.Library, "impl", library.for_trn(torch.library.Library.impl))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import torch
+from torch._utils import classproperty
 from torch.storage import _LegacyStorage, _warn_typed_storage_removal
 
 _TYPES = {
@@ -38,13 +39,13 @@ def _make_tensor(name: str, dtype: torch.dtype) -> type:
 
 
 def _make_storage(name: str, dtype: torch.dtype) -> type:
-    def get_dtype(self):
+    def get_dtype(cls):
         _warn_typed_storage_removal()
         return dtype
 
     return type(_LegacyStorage)(name, (_LegacyStorage,), {
-        "__module__": "torch.trn", "dtype": property(get_dtype),
-        "_dtype": property(lambda self: dtype),
+        "__module__": "torch.trn", "dtype": classproperty(get_dtype),
+        "_dtype": classproperty(lambda cls: dtype),
     })
 
 

@@ -1,0 +1,122 @@
+"""torch-trn compare: the first operator of a program that computes wrongly, and a repro of it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import sys
+import textwrap
+import zlib
+
+_REPRO = '''"""{title}
+
+Run it: python {file}
+"""
+
+import base64
+import io
+import zlib
+
+import torch
+import torch_trn  # noqa: F401
+from torch_trn.cli.shadow import _ON_CPU, _to_cpu, judge
+from torch.utils._pytree import tree_leaves, tree_map
+
+DATA = """
+{data}
+"""
+
+args, kwargs = torch.load(io.BytesIO(zlib.decompress(base64.b64decode(DATA))), weights_only=False)
+operator = torch.ops.{operator}
+
+
+def to_device(x):
+    if isinstance(x, torch.Tensor) and {tensors_move}:
+        return x.to("trn")
+    return torch.device("trn") if isinstance(x, torch.device) else x
+
+
+def cpu(double):
+    a, k = tree_map(_to_cpu(double), (args, kwargs))
+    return tree_leaves(_ON_CPU.get(operator, operator)(*a, **k))
+
+
+device_args, device_kwargs = tree_map(to_device, (args, kwargs))
+results = tree_leaves(operator(*device_args, **device_kwargs))
+wrong = [judge(*row) for row in zip(results, cpu(False), cpu(True))]
+for index, found in enumerate(wrong):
+    if found:
+        print(f"result {{index}}: error {{found[0]:.3g}}, rounding explains {{found[1]:.3g}}")
+raise SystemExit(1 if any(wrong) else print("every result is within its type's rounding"))
+'''
+
+
+def _site() -> str:
+    from .. import _C
+
+    return _C._site_text(_C._capture_site())
+
+
+def describe(difference) -> str:
+    """One paragraph about a difference."""
+    where = f" in module {difference.module}" if difference.module else ""
+    way = "backward" if difference.backward else "forward"
+    many = "a wrong shape, type or number" if difference.explained == 0 else \
+        f"{difference.ratio:.3g} times the error that rounding explains"
+    device, exact = difference.seed
+    return (f"{difference.operator}{where} ({way}): {many} in result {difference.output} "
+            f"(error {difference.error:.3g}, explained {difference.explained:.3g}; worst element "
+            f"{device:.6g} where {exact:.6g} is right)")
+
+
+def write_repro(difference, path: str) -> None:
+    """Writes a program that runs this one operator on its inputs and says whether it is wrong."""
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save((difference.args, difference.kwargs), buffer)
+    data = base64.b64encode(zlib.compress(buffer.getvalue(), 6)).decode()
+    text = _REPRO.format(
+        title="\n".join(textwrap.wrap(describe(difference) + ".", 96)), file=path,
+        data="\n".join(textwrap.wrap(data, 96)), operator=str(difference.operator),
+        tensors_move="x.dim() > 0 or x.is_floating_point()")
+    with open(path, "w") as file:
+        file.write(text)
+
+
+def compare_program(script: str, args: list[str], *, every: int, repro: str) -> int:
+    """Runs a script with a CPU shadow of every n-th device operator, until one differs.
+
+    The script goes on to its end; 1 when an operator differed, else the script's exit code, and 2
+    when there is no such script.
+    """
+    if not os.path.isfile(script):
+        print(f"torch-trn: there is no file {script}", file=sys.stderr)
+        return 2
+    sys.path.insert(0, os.path.dirname(os.path.abspath(script)))
+    from .. import migration
+    from .run import run_as_main
+    from .shadow import Shadow
+
+    if not migration.is_active():
+        migration.activate()
+    found = []
+
+    def keep(difference) -> None:
+        found.append(difference)
+        site = _site()
+        print(f"torch-trn compare: {describe(difference)}" + (f", called from {site}" if site
+                                                              else ""), file=sys.stderr)
+        write_repro(difference, repro)
+        print(f"torch-trn compare: {repro} shows it alone", file=sys.stderr)
+
+    shadow = Shadow(every, keep)
+    with shadow:
+        code = run_as_main(script, args)
+    print(f"torch-trn compare: {shadow.checked:,} of {shadow.calls:,} operator calls checked; "
+          + ("the first wrong one is above" if found else "none differs from the CPU by more than "
+             "its type's rounding"), file=sys.stderr)
+    for name, count in shadow.unchecked.most_common():
+        print(f"  not checked {count} times: {name}", file=sys.stderr)
+    return 1 if found else code

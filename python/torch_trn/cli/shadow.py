@@ -1,0 +1,171 @@
+"""A CPU shadow of each operator: the same call on the CPU, in its own type and in double."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils.module_tracker import ModuleTracker
+
+_DOUBLE = {torch.float32: torch.float64, torch.float16: torch.float64,
+           torch.bfloat16: torch.float64, torch.complex64: torch.complex128}
+aten = torch.ops.aten
+
+# Operators whose result is not a number to compare: uninitialised, or another storage's view.
+_UNCOMPARED = {"empty", "empty_strided", "empty_like", "new_empty", "new_empty_strided",
+               "empty_permuted", "set_", "resize_", "record_stream", "_pin_memory", "is_pinned"}
+
+
+def _attention(q, k, v, bias=None, dropout=0.0, causal=False, return_mask=False, scale=None):
+    return torch.nn.functional.scaled_dot_product_attention(
+        q, k, v, bias, dropout, causal, scale=scale, enable_gqa=q.size(-3) != k.size(-3))
+
+
+# The device's own operators: what computes their first result on the CPU.
+_ON_CPU: dict[Any, Callable] = {
+    aten._scaled_dot_product_fused_attention_overrideable.default: _attention,
+    aten.convolution_overrideable.default: aten.convolution.default,
+}
+
+
+def _is_device(t: Any) -> bool:
+    return isinstance(t, torch.Tensor) and t.is_trn
+
+
+def _to_cpu(double: bool) -> Callable:
+    def move(x: Any) -> Any:
+        if isinstance(x, torch.Tensor):
+            x = x.detach()
+            x = x.cpu() if _is_device(x) else x.clone()
+            return x.to(_DOUBLE.get(x.dtype, x.dtype)) if double else x
+        if isinstance(x, torch.device):
+            return torch.device("cpu")
+        if double and isinstance(x, torch.dtype):
+            return _DOUBLE.get(x, x)
+        return x
+
+    return move
+
+
+@dataclass
+class Difference:
+    """The first result that rounding does not explain."""
+
+    operator: torch._ops.OpOverload
+    module: str
+    backward: bool
+    output: int  # which result
+    error: float  # greatest difference from the double-precision result
+    explained: float  # what rounding in the result's type explains
+    args: Any  # copies on the CPU, from before the call
+    kwargs: Any
+    seed: tuple[float, float] = (0.0, 0.0)  # the worst element: device, double
+
+    @property
+    def ratio(self) -> float:
+        """How many times more than rounding explains."""
+        return self.error / self.explained if self.explained else float("inf")
+
+
+def _worst(result: torch.Tensor, exact: torch.Tensor) -> tuple[float, int]:
+    gap = (result.to(exact.dtype) - exact).abs()
+    same = (result == exact.to(result.dtype)) | (result.isnan() & exact.isnan())
+    gap = torch.where(same, torch.zeros_like(gap), gap).nan_to_num(nan=float("inf"))
+    at = int(gap.argmax())
+    return float(gap.flatten()[at]), at
+
+
+def judge(device: torch.Tensor, plain: torch.Tensor, exact: torch.Tensor,
+          slack: float = 8.0) -> tuple[float, float, tuple[float, float]] | None:
+    """(error, explained, worst pair) where the error is more than rounding explains, else None.
+
+    ``plain`` is the CPU's result in the same type, ``exact`` in double. Rounding explains
+    ``slack`` times the CPU's own error and four units in the last place of the largest element.
+    """
+    device = device.cpu()
+    if device.shape != plain.shape or device.dtype != plain.dtype:
+        return float("inf"), 0.0, (0.0, 0.0)
+    if device.numel() == 0:
+        return None
+    if not (device.is_floating_point() or device.is_complex()):
+        unequal = (device != plain).flatten()
+        if not bool(unequal.any()):
+            return None
+        at = int(unequal.to(torch.uint8).argmax())
+        return float(unequal.sum()), 0.0, (float(device.flatten()[at]), float(plain.flatten()[at]))
+    error, at = _worst(device, exact)
+    finite = exact.abs()[exact.abs().isfinite()]
+    scale = float(finite.max()) if finite.numel() else 0.0
+    eps = torch.finfo(device.dtype).eps
+    own = _worst(plain, exact)[0]
+    explained = slack * (own if own != float("inf") else 0.0) + 4 * eps * scale
+    explained = max(explained, torch.finfo(device.dtype).tiny)
+    if error <= explained:
+        return None
+    pair = (device.flatten()[at].abs().item(), exact.flatten()[at].abs().item())
+    return error, explained, pair
+
+
+class Shadow(TorchDispatchMode):
+    """While it is on, every n-th device operator is checked; ``on_difference`` gets the first."""
+
+    def __init__(self, every: int, on_difference: Callable[[Difference], None]):
+        super().__init__()
+        self.every, self.on_difference = max(every, 1), on_difference
+        self.calls = self.checked = 0
+        self.unchecked: Counter[str] = Counter()
+        self.tracker = ModuleTracker()
+        self.found = False
+
+    def __enter__(self):
+        self.tracker.__enter__()
+        return super().__enter__()
+
+    def __exit__(self, *args):
+        super().__exit__(*args)
+        self.tracker.__exit__(*args)
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if self.found or not any(map(_is_device, tree_leaves((args, kwargs)))) \
+                or not self._wanted(func):
+            return func(*args, **kwargs)
+        before = tree_map(_to_cpu(False), (args, kwargs))
+        result = func(*args, **kwargs)
+        self._check(func, before, result)
+        return result
+
+    def _wanted(self, func) -> bool:
+        name = func._schema.name.split("::")[1]
+        if name in _UNCOMPARED or torch.Tag.nondeterministic_seeded in func.tags or func.is_view:
+            return False
+        self.calls += 1
+        return self.calls % self.every == 0
+
+    def _check(self, func, before, result) -> None:
+        def on_cpu(double: bool):
+            args, kwargs = tree_map(_to_cpu(double), before)
+            return tree_leaves(_ON_CPU.get(func, func)(*args, **kwargs))
+
+        try:
+            plain, exact = on_cpu(False), on_cpu(True)
+        except (RuntimeError, NotImplementedError, TypeError) as error:
+            self.unchecked[f"{func}: {str(error).splitlines()[0][:80]}"] += 1
+            return
+        self.checked += 1
+        for index, (ours, cpu, best) in enumerate(zip(tree_leaves(result), plain, exact)):
+            if not _is_device(ours):
+                continue
+            wrong = judge(ours, cpu, best)
+            if wrong:
+                self.found = True
+                parents = [p for p in self.tracker.parents if p != "Global"]
+                self.on_difference(Difference(
+                    func, max(parents, key=len, default=""), self.tracker.is_bw, index,
+                    wrong[0], wrong[1], *before, wrong[2]))
+                return

@@ -1,0 +1,40 @@
+"""Operators that a program registers for CUDA: they are registered for trn."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+
+from .. import _C
+
+# CUDA's dispatch keys and trn's.
+_KEYS = {prefix + "CUDA": prefix + "PrivateUse1"
+         for prefix in ("", "Autograd", "Autocast", "Sparse", "SparseCsr", "Quantized")}
+
+
+def _has_one(namespace: str, op_name, key: str) -> bool:
+    """Whether an operator that is not PyTorch's own has a kernel for trn already."""
+    if isinstance(op_name, torch._ops.OpOverload):
+        name = op_name.name()
+    elif isinstance(op_name, str) and namespace != "aten":
+        name = op_name if "::" in op_name else f"{namespace}::{op_name}"
+    else:
+        return False
+    return not name.startswith("aten::") \
+        and torch._C._dispatch_has_kernel_for_dispatch_key(name, key)
+
+
+def for_trn(original):
+    """torch.library.Library.impl with CUDA's dispatch keys meaning trn's."""
+    redirection = _C._redirection_id("torch.library.impl")
+
+    @functools.wraps(original)
+    def impl(self, op_name, fn, dispatch_key="", **kwargs):
+        key = dispatch_key or self.dispatch_key
+        if key in _KEYS and not _has_one(self.ns, op_name, _KEYS[key]):
+            _C._note_redirection(redirection)
+            key = _KEYS[key]
+        return original(self, op_name, fn, key, **kwargs)
+
+    return impl

@@ -1,0 +1,78 @@
+"""torch-trn compare finds a kernel broken on purpose, and nothing where nothing is wrong."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch_trn.cli.shadow import judge
+
+MODEL = """
+import torch
+{broken}
+torch.manual_seed(0)
+model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.GELU(), torch.nn.LayerNorm(16),
+                            torch.nn.Linear(16, 4)).cuda()
+x = torch.randn(32, 8, device="cuda")
+for _ in range(2):
+    loss = torch.nn.functional.cross_entropy(model(x), torch.arange(32, device="cuda") % 4)
+    loss.backward()
+print("loss", loss.item())
+"""
+
+FORWARD = """
+library = torch.library.Library("aten", "IMPL")
+library.impl("gelu", lambda x, approximate="none": torch.tanh(x), "CUDA")
+"""
+BACKWARD = """
+library = torch.library.Library("aten", "IMPL")
+library.impl("gelu_backward", lambda g, x, approximate="none": g * 1.01, "CUDA")
+"""
+
+
+@pytest.fixture
+def compare(python, tmp_path):
+    def run(broken, *options):
+        path = tmp_path / "model.py"
+        path.write_text(MODEL.format(broken=broken))
+        return python("import sys\nfrom torch_trn.cli.main import main\n"
+                      f"sys.exit(main(['compare', *{options!r}, {str(path)!r}]))\n")
+
+    return run
+
+
+def test_nothing_wrong(compare):
+    result = compare("")
+    assert result.returncode == 0, result.stderr
+    assert "none differs" in result.stderr and "loss" in result.stdout
+
+
+@pytest.mark.parametrize("broken, operator, way", [
+    (FORWARD, "aten.gelu.default", "forward"), (BACKWARD, "aten.gelu_backward", "backward")])
+def test_a_broken_kernel_is_found(compare, tmp_path, broken, operator, way):
+    result = compare(broken)
+    assert result.returncode == 1, result.stderr
+    first = next(line for line in result.stderr.splitlines() if line.startswith("torch-trn comp"))
+    assert operator in first and way in first and "times the error" in first
+    if way == "forward":
+        assert "in module Sequential.1" in first and "model.py:" in first
+    # The repro runs the operator alone; here the library's own kernel, which is right.
+    repro = subprocess.run([sys.executable, "repro.py"], cwd=tmp_path, capture_output=True,
+                           text=True)
+    assert repro.returncode == 0 and "within its type's rounding" in repro.stdout, repro.stderr
+
+
+def test_judge():
+    x = torch.randn(100, dtype=torch.float64)
+    plain = x.float()
+    assert judge(plain, plain, x) is None
+    wrong = plain.clone()
+    wrong[7] += 1e-3
+    error, explained, _ = judge(wrong, plain, x)
+    assert error == pytest.approx(1e-3, rel=1e-2) and explained < 1e-5
+    assert judge(torch.tensor([1, 2]), torch.tensor([1, 2]), torch.tensor([1, 2])) is None
+    assert judge(torch.tensor([1, 3]), torch.tensor([1, 2]), torch.tensor([1, 2]))[0] == 1
+    nan = torch.tensor([float("nan"), float("inf")])
+    assert judge(nan, nan, nan.double()) is None
+    assert judge(torch.tensor([0.0]), torch.tensor([float("nan")]),
+                 torch.tensor([float("nan")]).double())

@@ -1,0 +1,92 @@
+"""torch-trn scan: what it finds, where, and what it says about it."""
+
+import json
+
+import pytest
+from torch_trn.cli.scan import scan_command, scan_path, scan_source
+
+SOURCE = '''import torch, os
+import torch.nn as nn
+import torch.cuda as gpu
+from torch.cuda.amp import GradScaler as S
+import flash_attn
+os.environ["CUDA_VISIBLE_DEVICES"] = "0"
+x = torch.zeros(3, device="cuda:1").cuda()
+if x.is_cuda and gpu.is_available():
+    gpu.synchronize()
+g = torch.cuda.CUDAGraph()
+d = f"cuda:{g}"
+path = "cuda_checkpoint.pt"  # cuda in a comment is nothing
+torch.cuda.memory.memory_stats()
+torch.backends.cudnn.benchmark = True
+torch.distributed.init_process_group("nccl")
+'''
+
+
+@pytest.fixture
+def found():
+    return {(f.line, f.name): f for f in scan_source(SOURCE, "a.py")}
+
+
+def test_uses_are_found_with_their_lines(found):
+    for use in [(4, "torch.cuda.amp.GradScaler"), (5, "import flash_attn"),
+                (6, "CUDA_VISIBLE_DEVICES"), (7, '"cuda:1"'), (7, ".cuda"), (8, ".is_cuda"),
+                (8, "torch.cuda.is_available"), (9, "torch.cuda.synchronize"),
+                (10, "torch.cuda.CUDAGraph"), (11, 'f"cuda:{...}"'),
+                (13, "torch.cuda.memory.memory_stats"), (14, "torch.backends.cudnn.benchmark"),
+                (15, "torch.distributed.init_process_group"), (15, '"nccl"')]:
+        assert use in found, use
+
+
+def test_text_that_only_mentions_cuda_is_not_a_use(found):
+    assert not [line for line, _ in found if line in (1, 2, 3, 12)]
+
+
+def test_marks_and_advice(found):
+    assert found[8, "torch.cuda.is_available"].mark == "same"
+    assert found[14, "torch.backends.cudnn.benchmark"].mark == "no-op"
+    graph = found[10, "torch.cuda.CUDAGraph"]
+    assert graph.mark == "refused" and "torch.compile" in graph.advice
+
+
+def test_native_sources_triton_and_extensions(tmp_path):
+    (tmp_path / "kernel.cu").write_text("__global__ void f() {}")
+    (tmp_path / "t.py").write_text("import triton\n@triton.jit\ndef kernel(x):\n    pass\n")
+    (tmp_path / "setup.py").write_text(
+        "from torch.utils.cpp_extension import CUDAExtension\nCUDAExtension('a', ['a.cu'])\n")
+    (tmp_path / "broken.py").write_text("def (")
+    scan = scan_path(str(tmp_path))
+    names = {f.name for f in scan.findings if f.mark == "refused"}
+    assert {"CUDA C++", "Triton kernel kernel", "import triton",
+            "torch.utils.cpp_extension.CUDAExtension"} <= names
+    assert scan.grade == "D" and len(scan.unreadable) == 1 and scan.files == 4
+
+
+def test_notebooks(tmp_path):
+    cells = [{"cell_type": "markdown", "source": ["cuda"]},
+             {"cell_type": "code", "source": ["%pip install x\n", "import torch\n",
+                                              "torch.cuda.empty_cache()"]}]
+    (tmp_path / "n.ipynb").write_text(json.dumps({"cells": cells}))
+    assert [f.name for f in scan_path(str(tmp_path)).findings] == ["torch.cuda.empty_cache"]
+
+
+def test_command_forms_and_exit_codes(tmp_path, capsys):
+    file = tmp_path / "a.py"
+    file.write_text("import torch\ntorch.cuda.synchronize()\n")
+    assert scan_command(str(file), None) == 0
+    out = capsys.readouterr().out
+    assert f"{file}:2:1: same: torch.cuda.synchronize" in out and "grade A" in out
+    file.write_text(SOURCE)
+    assert scan_command(str(file), "json") == 1
+    data = json.loads(capsys.readouterr().out)
+    assert data["marks"]["refused"] == 1 and data["findings"][0]["file"] == str(file)
+    assert scan_command(str(tmp_path), "sarif") == 1
+    sarif = json.loads(capsys.readouterr().out)
+    results = sarif["runs"][0]["results"]
+    assert sarif["version"] == "2.1.0" and any(r["level"] == "error" for r in results)
+    assert results[0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "a.py"
+    assert scan_command(str(tmp_path), "html") == 1
+    html = capsys.readouterr().out
+    assert html.startswith("<!doctype html>") and "torch.cuda.CUDAGraph" in html
+    assert "<script" not in html and "http" not in html
+    assert scan_command(str(tmp_path / "none"), None) == 2
