@@ -13,9 +13,10 @@ TABLE = ROOT / "python" / "torch_trn" / "migration" / "cuda_api.py"
 
 _HEAD = """# CUDA's names on trn
 
-What each name does in a redirected program (`torch-trn run`, `import torch_trn.migrate`, `TORCH_TRN_MIGRATE=1`). **same**: as on
-CUDA. **adapted**: answers for trn, as noted. **no-op**: accepted, nothing to do here. **refused**: raises an error with the
-advice. Written by `scripts/cuda_api.py` from the table that the layer, `torch-trn scan` and the receipt read
+What each name does in a redirected program (`torch-trn run`, `import torch_trn.migrate`,
+`TORCH_TRN_MIGRATE=1`). **same**: as on CUDA. **adapted**: answers for trn, as noted. **no-op**:
+accepted, nothing to do here. **refused**: raises an error with the advice. Written by
+`scripts/cuda_api.py` from the table that the layer, `torch-trn scan` and the receipt read
 (`python/torch_trn/migration/cuda_api.py`).
 
 """
