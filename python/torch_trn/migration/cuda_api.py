@@ -166,7 +166,10 @@ same enabled flags
 no-op allow_tf32: convolutions keep float32
 
 [torch.distributed]
-adapted init_process_group: "nccl" is Gloo below, through the host; get_backend() says "nccl"
+adapted init_process_group: "nccl" is trn's backend over Gloo; get_backend() says "nccl"
+adapted new_group: "nccl" is trn's backend over Gloo
+adapted get_backend: says "nccl" for trn's backend
+adapted is_nccl_available: whether trn's backend is there
 
 [torch.utils.cpp_extension]
 refused CUDAExtension: CUDA C++ cannot be compiled for trn | CppExtension with ATen, or operators
@@ -174,11 +177,11 @@ refused load_inline.cuda_sources: CUDA C++ cannot be compiled for trn | cpp_sour
 refused CUDA_HOME: there is no CUDA toolkit | guard it with torch.utils.cpp_extension.CUDA_HOME
 
 [package]
-adapted flash_attn: flash_attn_func and its kin on scaled_dot_product_attention, when absent
-adapted apex: the optimizers and FusedLayerNorm on torch's own, when absent
-adapted xformers: memory_efficient_attention on scaled_dot_product_attention, when absent
-adapted bitsandbytes: the 8-bit optimizers as torch's own, with full-precision state, when absent
-adapted pynvml: memory, name and load of trn devices, when absent
+refused flash_attn: its kernels are CUDA C++ | scaled_dot_product_attention
+refused apex: its kernels are CUDA C++ | torch.optim with fused=True, torch.nn.LayerNorm
+refused xformers: its kernels are CUDA C++ | scaled_dot_product_attention
+refused bitsandbytes: its kernels are CUDA C++ | torch.optim; torch.ao for quantization
+refused pynvml: it talks to NVIDIA's driver | torch.cuda.mem_get_info, torch.cuda.utilization
 refused triton: Triton kernels need a GPU | keep the PyTorch path the library falls back to
 refused cupy: CuPy arrays need a GPU | numpy, or torch operators
 refused numba.cuda: CUDA kernels need a GPU | numba on the CPU, or torch operators

@@ -25,6 +25,7 @@ import torch.cuda.profiler
 import torch.cuda.random
 import torch.cuda.streams
 import torch.cuda.tunable
+import torch.distributed
 
 from .. import _C, trn
 from . import comm, compiled, cuda_api, library, stand_ins, tunable, visible
@@ -215,12 +216,22 @@ def _mixed_precision() -> Iterator[Patch]:
                 lambda dtype: torch._C.set_autocast_dtype("trn", dtype))
 
 
+def _distributed() -> Iterator[Patch]:
+    from . import collectives
+
+    for name, value in collectives.replacements():
+        for module in (torch.distributed, torch.distributed.distributed_c10d):
+            yield Patch(module, name, value)
+
+
 def patches() -> Iterator[Patch]:
     """Everything that is replaced, in the order of application."""
     yield from _cuda()
     yield from _backends()
     yield from _tensors()
     yield from _mixed_precision()
+    if torch.distributed.is_available():
+        yield from _distributed()
     inductor = torch._TorchCompileInductorWrapper
     yield Patch(inductor, "__call__", compiled.device_graphs_eagerly(inductor.__call__))
     yield Patch(torch.library.Library, "impl", library.for_trn(torch.library.Library.impl))

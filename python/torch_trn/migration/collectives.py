@@ -1,0 +1,71 @@
+"""torch.distributed's CUDA names: "nccl" is trn's own backend, and answers to its old name."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch.distributed.distributed_c10d as c10d
+
+from .. import _C
+
+NAME = "trnccl"
+
+
+def is_there() -> bool:
+    """Whether trn has a backend of its own in this build."""
+    return NAME in c10d.Backend.backend_list
+
+
+def backend_for_trn(backend: str | None) -> str | None:
+    """"nccl" and "cuda:nccl,cpu:gloo" as torch.distributed knows them on trn.
+
+    None, PyTorch's choice for the accelerator, becomes both devices' backends.
+    """
+    if backend is None:
+        return f"cpu:gloo,trn:{NAME}"
+    parts = []
+    for part in str(backend).lower().split(","):
+        device, colon, name = part.rpartition(":")
+        device = "trn" if device == "cuda" else device
+        parts.append(device + colon + (NAME if name == "nccl" else name))
+    return ",".join(parts)
+
+
+def _with_backend(name: str, original: Callable, position: int, inherits: bool) -> Callable:
+    redirection = _C._redirection_id(f"torch.distributed.{name}")
+
+    @functools.wraps(original)
+    def redirected(*args: Any, **kwargs: Any):
+        given = args[position] if len(args) > position else kwargs.get("backend")
+        if is_there() and (given is not None or not inherits):
+            meant = backend_for_trn(given)
+            if meant != given:
+                _C._note_redirection(redirection)
+            if len(args) > position:
+                args = (*args[:position], meant, *args[position + 1:])
+            else:
+                kwargs["backend"] = meant
+        return original(*args, **kwargs)
+
+    return redirected
+
+
+def _says_nccl(original: Callable) -> Callable:
+    @functools.wraps(original)
+    def get_backend(group: Any = None):
+        name = original(group)
+        return "nccl" if name == NAME else name
+
+    return get_backend
+
+
+def replacements() -> Iterator[tuple[str, Callable]]:
+    """(name, function) of torch.distributed and of the module that defines it."""
+    yield "init_process_group", _with_backend("init_process_group", c10d.init_process_group, 0,
+                                              inherits=False)
+    yield "new_group", _with_backend("new_group", c10d.new_group, 2, inherits=True)
+    yield "get_backend", _says_nccl(c10d.get_backend)
+    available = c10d.is_nccl_available
+    yield "is_nccl_available", functools.wraps(available)(lambda: is_there() or available())

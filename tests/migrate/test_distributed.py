@@ -1,0 +1,66 @@
+"""NCCL's names in redirected programs: two processes give what one gives."""
+
+import subprocess
+import sys
+
+import pytest
+from torch_trn.migration import collectives
+
+PROGRAM = '''
+import os, sys, torch, torch.distributed as dist
+world = int(os.environ.get("WORLD_SIZE", 1))
+rank = int(os.environ.get("RANK", 0))
+torch.cuda.set_device(rank % torch.cuda.device_count())
+if world > 1:
+    dist.init_process_group({backend!r})
+    assert dist.get_backend() == "nccl", dist.get_backend()
+    assert dist.is_nccl_available()
+torch.manual_seed(0)
+model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.Tanh(), torch.nn.Linear(16, 1)).cuda()
+ours = torch.nn.parallel.DistributedDataParallel(model, device_ids=[torch.cuda.current_device()]) \\
+    if world > 1 else model
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+x = torch.randn(32, 8)
+y = x.sum(1, keepdim=True)
+part = slice(rank * 32 // world, (rank + 1) * 32 // world)
+for _ in range(5):
+    loss = torch.nn.functional.mse_loss(ours(x[part].cuda()), y[part].cuda())
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+if rank == 0:
+    torch.save({{k: v.cpu() for k, v in model.state_dict().items()}}, sys.argv[1])
+if world > 1:
+    total = torch.ones(3, device="cuda")
+    dist.all_reduce(total)
+    assert total.tolist() == [world] * 3
+    dist.barrier()
+    dist.destroy_process_group()
+'''
+
+
+def test_names_are_parsed():
+    assert collectives.backend_for_trn("nccl") == "trnccl"
+    assert collectives.backend_for_trn("cuda:nccl,cpu:gloo") == "trn:trnccl,cpu:gloo"
+    assert collectives.backend_for_trn("gloo") == "gloo"
+    assert collectives.backend_for_trn(None) == "cpu:gloo,trn:trnccl"
+
+
+@pytest.mark.parametrize("backend", ["nccl", "cuda:nccl,cpu:gloo"])
+def test_two_processes_equal_one(tmp_path, backend):
+    if not collectives.is_there():
+        pytest.skip("this build has no collectives of its own")
+    import torch
+
+    script = tmp_path / "train.py"
+    script.write_text(PROGRAM.format(backend="nccl" if "," not in backend else backend)
+                      .replace('== "nccl", dist', 'in ("nccl", "cuda:nccl,cpu:gloo"), dist'))
+    run = [sys.executable, "-m", "torch_trn", "run", "--no-receipt"]
+    many = ["-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
+    for launcher, name in (([], "one.pt"), (many, "two.pt")):
+        result = subprocess.run([*run, *launcher, str(script), str(tmp_path / name)],
+                                capture_output=True, text=True, timeout=300)
+        assert result.returncode == 0, result.stderr
+    one, two = (torch.load(tmp_path / name) for name in ("one.pt", "two.pt"))
+    for key in one:
+        torch.testing.assert_close(one[key], two[key])
