@@ -88,6 +88,9 @@ FnPtr signature_of(const at::native::DispatchStub<FnPtr, T>&);
 #define TRN_MAP_OWN TRN_MAP
 #include "elementwise.def"
 #include "elementwise_complex.def"
+#undef TRN_MAP_OWN
+#define TRN_MAP_OWN(...)
+#include "special.def"
 #undef TRN_MAP
 #undef TRN_MAP_OWN
 
@@ -101,4 +104,5 @@ namespace at::native {
 #define TRN_MAP_OWN(...)
 #include "elementwise.def"
 #include "elementwise_complex.def"
+#include "special.def"
 }  // namespace at::native

@@ -1,0 +1,50 @@
+// Counting: how often each integer occurs, and how many elements fall into bins of equal width.
+#include "convert.h"
+
+namespace trn {
+namespace {
+
+// Counts do not depend on the order of additions, so all threads add to the same ones.
+TRN_INLINE void count(int64_t* at) { __atomic_fetch_add(at, 1, __ATOMIC_RELAXED); }
+
+// Counts of the values >= 0 of an input. operands: counts (i64, zeroed), in (i64), both dense and
+// the counts long enough.
+void bincount(const Call& call, const Range& range) {
+  const int64_t* in = call.operand[1].as<int64_t>();
+  for (int64_t i = range.begin; i < range.end; ++i)
+    if (in[i] >= 0) count(call.operand[0].as<int64_t>() + in[i]);
+}
+
+// Sums of weights instead. operands: sums (zeroed), in (i64), weights (the sums' type). One item:
+// additions stay in order.
+template <class T>
+void bincount_weighted(const Call& call, const Range& range) {
+  if (range.begin) return;
+  const int64_t* in = call.operand[1].as<int64_t>();
+  const T* weights = call.operand[2].as<T>();
+  for (int64_t i = 0; i < call.operand[1].numel(); ++i)
+    if (in[i] >= 0) call.operand[0].as<T>()[in[i]] += weights[i];
+}
+
+// Elements of each of n bins of equal width. operands: counts (i64, zeroed) [n], in (dense).
+// reals: the first bin's lower edge, the last bin's upper edge, which belongs to it.
+template <class T>
+void histc(const Call& call, const Range& range) {
+  using A = acc_t<T>;
+  const A low = static_cast<A>(call.reals[0]), high = static_cast<A>(call.reals[1]);
+  const int64_t n = call.operand[0].sizes[0];
+  for (int64_t i = range.begin; i < range.end; ++i) {
+    const A x = static_cast<A>(call.operand[1].as<T>()[i]);
+    if (!(x >= low && x <= high)) continue;
+    const int64_t at = static_cast<int64_t>((x - low) * static_cast<A>(n) / (high - low));
+    ::trn::count(call.operand[0].as<int64_t>() + (at < n ? at : n - 1));
+  }
+}
+
+TRN_REGISTER("bincount", DType::i64, bincount);
+TRN_REGISTER("bincount_weighted", DType::f32, bincount_weighted<float>);
+TRN_REGISTER("bincount_weighted", DType::f64, bincount_weighted<double>);
+TRN_REGISTER_FLOATS(histc, histc);
+
+}  // namespace
+}  // namespace trn

@@ -1,0 +1,2 @@
+// Fourier transforms compiled for AVX2.
+#include "fft.cpp"

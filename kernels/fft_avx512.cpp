@@ -1,0 +1,2 @@
+// Fourier transforms compiled for AVX-512.
+#include "fft.cpp"

@@ -1,0 +1,110 @@
+"""Fourier transforms: against PyTorch's CPU in double precision, for every kind of length."""
+
+import pytest
+import torch
+from torch_trn import _C
+
+pytestmark = pytest.mark.usefixtures("native")
+
+# Powers, mixtures, primes with a pass and without, two launches, two launches of a chirp.
+LENGTHS = [1, 2, 3, 4, 5, 6, 8, 15, 16, 31, 37, 60, 64, 97, 100, 128, 210, 441, 1000, 1021, 1024]
+LONG = [30030, 65536, 100003, 2**18, 2 * 3**11]
+
+
+def make(*shape, dtype=torch.complex64):
+    return torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(len(shape)))
+
+
+def wide(x):
+    return x.to(torch.complex128 if x.dtype.is_complex else torch.float64)
+
+
+def check(fn, x):
+    """fn on the device is near fn in double, measured against the largest value."""
+    got, want = fn(x.to("trn")).cpu(), fn(wide(x))
+    assert got.shape == want.shape and got.dtype.is_complex == want.dtype.is_complex
+    eps = 3e-15 if x.dtype in (torch.float64, torch.complex128) else 2e-6
+    scale = want.abs().max().item() if want.numel() else 0
+    torch.testing.assert_close(got.to(want.dtype), want, rtol=0, atol=eps * max(scale, 1e-30))
+
+
+@pytest.mark.parametrize("double", [False, True])
+def test_every_kind_of_length(double):
+    real = torch.float64 if double else torch.float32
+    compl = torch.complex128 if double else torch.complex64
+    for n in LENGTHS:
+        x, r = make(5, n, dtype=compl), make(5, n, dtype=real)
+        check(torch.fft.fft, x)
+        check(torch.fft.ifft, x)
+        check(torch.fft.rfft, r)
+        check(torch.fft.fft, r)
+        check(torch.fft.ihfft, r)
+        check(lambda x, n=n: torch.fft.irfft(x, n), make(5, n // 2 + 1, dtype=compl))
+        check(lambda x, n=n: torch.fft.hfft(x, n), make(5, n // 2 + 1, dtype=compl))
+
+
+@pytest.mark.parametrize("n", LONG)
+def test_long_lines(n):
+    check(torch.fft.fft, make(2, n))
+    check(torch.fft.ifft, make(n, dtype=torch.complex128))
+    check(torch.fft.rfft, make(n, dtype=torch.float32))
+    check(torch.fft.irfft, make(n // 2 + 1))
+
+
+@pytest.mark.parametrize("norm", ["backward", "ortho", "forward"])
+def test_dimensions_and_norms(norm):
+    x, r = make(4, 6, 10, 3), make(4, 6, 10, 3, dtype=torch.float32)
+    for dim in [(0,), (1, 2), (2, 0), (0, 1, 2, 3), (3, -2)]:
+        check(lambda x, dim=dim: torch.fft.fftn(x, dim=dim, norm=norm), x)
+        check(lambda x, dim=dim: torch.fft.ifftn(x, dim=dim, norm=norm), x)
+        check(lambda x, dim=dim: torch.fft.rfftn(x, dim=dim, norm=norm), r)
+        check(lambda x, dim=dim: torch.fft.fftn(x, dim=dim, norm=norm), r)
+        check(lambda x, dim=dim: torch.fft.irfftn(x, dim=dim, norm=norm), x)
+
+
+def test_any_layout():
+    x = make(6, 8, 10)
+    check(torch.fft.fft, make(8, 6).t())
+    check(lambda x: torch.fft.fft2(x[::2, 1:, ::3]), x)
+    check(lambda x: torch.fft.fft(x[:1].expand(5, -1, -1), dim=1), x)
+    check(lambda x: torch.fft.fft(x.conj(), dim=0), x)
+    check(lambda x: torch.fft.rfft(x.real), x)
+    check(lambda x: torch.fft.fft(x.view(1, 2, 3, 2, 4, 1, 2, 5, 1)), x)
+    check(lambda x: torch.fft.fft(x, n=7), x)
+    assert torch.fft.fft(x[:0].to("trn")).shape == (0, 8, 10)
+    out = torch.empty(0, dtype=torch.complex64, device="trn")
+    torch.fft.fft(x.to("trn"), out=out)
+    torch.testing.assert_close(out.cpu(), torch.fft.fft(x), rtol=1e-4, atol=1e-4)
+
+
+def test_lines_do_not_mix_and_do_not_depend_on_threads():
+    x = make(50, 240)
+    x[7, 3] = float("nan")
+    before = _C._get_compute_threads()
+    try:
+        results = []
+        for threads in (1, 2, 3):
+            _C._set_compute_threads(threads)
+            results.append(torch.fft.fft(x.to("trn")).cpu())
+    finally:
+        _C._set_compute_threads(before)
+    assert results[0].isnan().any(1).nonzero().tolist() == [[7]]
+    for other in results[1:]:
+        assert torch.equal(other.view(torch.float32).nan_to_num(1),
+                           results[0].view(torch.float32).nan_to_num(1))
+
+
+def test_stft_and_gradient():
+    x, w = make(2, 400, dtype=torch.float32), torch.hann_window(64)
+
+    def spectra(x):
+        return torch.stft(x, 64, 16, window=w.to(x.device, x.dtype), return_complex=True)
+
+    check(spectra, x)
+
+    def gradient(x):
+        x = x.detach().requires_grad_()
+        torch.fft.rfft2(x).abs().square().sum().backward()
+        return x.grad
+
+    check(gradient, x)
