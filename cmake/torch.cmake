@@ -30,6 +30,7 @@ set(GENERATED_SOURCES)
 foreach(i RANGE ${last_shard})
   list(APPEND GENERATED_SOURCES ${GENERATED_DIR}/register_${i}.cpp)
 endforeach()
+list(APPEND GENERATED_SOURCES ${GENERATED_DIR}/register_layouts.cpp)
 # The classes of structured operators, one header for each family file.
 set(GENERATED_HEADERS)
 foreach(source ${OP_SOURCES})

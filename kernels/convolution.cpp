@@ -1,108 +1,67 @@
-// im2col and col2im: convolutions as matrix products. One, two and three dimensions are three,
-// with sizes of 1 in front.
-//
-// ints: kernel[3], stride[3], padding[3], dilation[3], output size[3].
-#include "blocks.h"
+// Convolutions: the copy of images to planes, and the products for the plain types.
+#include "convolution_math.h"
 
 namespace trn {
 namespace {
 
-struct Geometry {
-  int64_t kernel[3], stride[3], padding[3], dilation[3], out[3];
-};
-TRN_INLINE Geometry geometry_of(const Call& call) {
-  Geometry g;
-  __builtin_memcpy(&g, call.ints, sizeof(g));
-  return g;
-}
-
-// The first and one past the last output position whose input lies inside [0, size).
-TRN_INLINE void inside(int64_t offset, int64_t stride, int64_t size, int64_t out, int64_t* first,
-                       int64_t* last) {
-  const int64_t low = offset < 0 ? (-offset + stride - 1) / stride : 0;
-  const int64_t high = size - offset <= 0 ? 0 : (size - offset + stride - 1) / stride;
-  *last = high < out ? high : out;
-  *first = low < *last ? low : *last;
-}
-
-// operands: col [channels * kernel volume, batch, output volume] dense, in [batch, channels, d, h,
-// w]. Items are (row of col, batch).
+// operands: planes [n, channels, plane_size] dense; image [n, channels, d, h, w]. More ints:
+// padding[3], which may be negative: what is cut off. Items are blocks of 16 channels, so that an
+// image that has its channels last is read whole lines at a time.
 template <class U>
-void im2col(const Call& call, const Range& range) {
-  const Operand &col = call.operand[0], &in = call.operand[1];
-  const Geometry g = geometry_of(call);
-  const int64_t batch = in.sizes[0], volume = g.out[0] * g.out[1] * g.out[2];
-  const int64_t kernel = g.kernel[0] * g.kernel[1] * g.kernel[2];
+void conv_planes(const Call& call, const Range& range) {
+  const Operand &planes = call.operand[0], &image = call.operand[1];
+  const Axes geometry = axes_of(call);
+  const auto& [d, h, w] = geometry.axis;
+  const int64_t* padding = call.ints + kFirstFree;
+  const int64_t channels = image.sizes[1], blocks = (channels + 15) / 16;
+  const int64_t size = plane_size(geometry.axis);
   for (int64_t item = range.begin; item < range.end; ++item) {
-    const int64_t row = item / batch, n = item % batch;
-    int64_t k = row % kernel;
-    const int64_t kw = k % g.kernel[2], kh = k / g.kernel[2] % g.kernel[1],
-                  kd = k / g.kernel[2] / g.kernel[1];
-    const U* plane = in.as<U>() + n * in.strides[0] + row / kernel * in.strides[1];
-    U* to = col.as<U>() + item * volume;
-    const int64_t ow = kw * g.dilation[2] - g.padding[2];
-    int64_t first, last;
-    inside(ow, g.stride[2], in.sizes[4], g.out[2], &first, &last);
-    for (int64_t d = 0; d < g.out[0]; ++d)
-      for (int64_t h = 0; h < g.out[1]; ++h, to += g.out[2]) {
-        const int64_t id = d * g.stride[0] + kd * g.dilation[0] - g.padding[0];
-        const int64_t ih = h * g.stride[1] + kh * g.dilation[1] - g.padding[1];
-        if (id < 0 || id >= in.sizes[2] || ih < 0 || ih >= in.sizes[3]) {
-          __builtin_memset(to, 0, g.out[2] * sizeof(U));
-          continue;
-        }
-        const U* line = plane + id * in.strides[2] + ih * in.strides[3] + ow * in.strides[4];
-        const int64_t step = g.stride[2] * in.strides[4];
-        __builtin_memset(to, 0, first * sizeof(U));
-        if (step == 1)
-          __builtin_memcpy(to + first, line + first, (last - first) * sizeof(U));
+    const int64_t n = item / blocks, c0 = item % blocks * 16;
+    const int64_t many = channels - c0 < 16 ? channels - c0 : 16;
+    U* to = planes.as<U>() + (n * channels + c0) * size;
+    const U* from = image.as<U>() + n * image.strides[0] + c0 * image.strides[1];
+    const int64_t lines = size / w.grid;
+    for (int64_t line = 0; line < lines; ++line) {
+      // line = ((((rd * sh + rh) * sw + rw) * grid d) + id) * grid h + ih
+      int64_t rest = line;
+      const int64_t ih = rest % h.grid, id = (rest /= h.grid) % d.grid,
+                    rw = (rest /= d.grid) % w.stride, rh = (rest /= w.stride) % h.stride,
+                    rd = rest / h.stride;
+      const int64_t z = id * d.stride + rd - padding[0], y = ih * h.stride + rh - padding[1];
+      const int64_t x = rw - padding[2];
+      const bool inside = z >= 0 && z < image.sizes[2] && y >= 0 && y < image.sizes[3];
+      int64_t first = x < 0 ? (-x + w.stride - 1) / w.stride : 0;
+      int64_t last = image.sizes[4] - x <= 0 ? 0 : (image.sizes[4] - x + w.stride - 1) / w.stride;
+      last = !inside ? 0 : last < w.grid ? last : w.grid;
+      first = first < last ? first : last;
+      const int64_t step = w.stride * image.strides[4];
+      for (int64_t c = 0; c < many; ++c) {
+        U* row = to + c * size + line * w.grid;
+        for (int64_t i = 0; i < first; ++i) row[i] = U(0);
+        const U* source = from + c * image.strides[1] + z * image.strides[2] +
+                          y * image.strides[3] + x * image.strides[4];
+        if (step == 1 && last > first)
+          __builtin_memcpy(row + first, source + first, (last - first) * sizeof(U));
         else
-          for (int64_t w = first; w < last; ++w) to[w] = line[w * step];
-        __builtin_memset(to + last, 0, (g.out[2] - last) * sizeof(U));
+          for (int64_t i = first; i < last; ++i) row[i] = source[i * step];
+        for (int64_t i = last; i < w.grid; ++i) row[i] = U(0);
       }
-  }
-}
-
-// The sum of all columns' elements at their places. operands: in [batch, channels, d, h, w] dense,
-// col as above. Items are planes (batch, channel); a plane's additions have one order.
-template <class T>
-void col2im(const Call& call, const Range& range) {
-  const Operand &in = call.operand[0], &col = call.operand[1];
-  const Geometry g = geometry_of(call);
-  const int64_t batch = in.sizes[0], channels = in.sizes[1];
-  const int64_t plane = in.sizes[2] * in.sizes[3] * in.sizes[4];
-  const int64_t kernel = g.kernel[0] * g.kernel[1] * g.kernel[2];
-  const int64_t volume = g.out[0] * g.out[1] * g.out[2];
-  for (int64_t item = range.begin; item < range.end; ++item) {
-    const int64_t n = item / channels, c = item % channels;
-    T* to = in.as<T>() + item * plane;
-    __builtin_memset(to, 0, plane * sizeof(T));
-    for (int64_t k = 0; k < kernel; ++k) {
-      const int64_t kw = k % g.kernel[2], kh = k / g.kernel[2] % g.kernel[1],
-                    kd = k / g.kernel[2] / g.kernel[1];
-      const T* from = col.as<T>() + ((c * kernel + k) * batch + n) * volume;
-      const int64_t ow = kw * g.dilation[2] - g.padding[2];
-      int64_t first, last;
-      inside(ow, g.stride[2], in.sizes[4], g.out[2], &first, &last);
-      for (int64_t d = 0; d < g.out[0]; ++d)
-        for (int64_t h = 0; h < g.out[1]; ++h, from += g.out[2]) {
-          const int64_t id = d * g.stride[0] + kd * g.dilation[0] - g.padding[0];
-          const int64_t ih = h * g.stride[1] + kh * g.dilation[1] - g.padding[1];
-          if (id < 0 || id >= in.sizes[2] || ih < 0 || ih >= in.sizes[3]) continue;
-          T* line = to + (id * in.sizes[3] + ih) * in.sizes[4] + ow;
-          for (int64_t w = first; w < last; ++w) line[w * g.stride[2]] += from[w];
-        }
     }
   }
 }
 
-TRN_REGISTER("im2col", DType::u8, im2col<uint8_t>);
-TRN_REGISTER("im2col", DType::u16, im2col<uint16_t>);
-TRN_REGISTER("im2col", DType::u32, im2col<uint32_t>);
-TRN_REGISTER("im2col", DType::u64, im2col<uint64_t>);
-TRN_REGISTER("im2col", DType::c128, im2col<unsigned __int128>);
-TRN_REGISTER("col2im", DType::f32, col2im<float>);
-TRN_REGISTER("col2im", DType::f64, col2im<double>);
+TRN_REGISTER("conv_planes", DType::u8, conv_planes<uint8_t>);
+TRN_REGISTER("conv_planes", DType::u16, conv_planes<uint16_t>);
+TRN_REGISTER("conv_planes", DType::u32, conv_planes<uint32_t>);
+TRN_REGISTER("conv_planes", DType::u64, conv_planes<uint64_t>);
+
+template <class S> void convolution(const Call& c, const Range& r) { convolve<FloatMath<S>>(c, r); }
+template <class S> void conv_weight(const Call& c, const Range& r) {
+  weight_gradient<FloatMath<S>>(c, r);
+}
+TRN_REGISTER_FLOATS_BUT_DOT(convolution, convolution);
+TRN_REGISTER("convolution", DType::i64, convolution<int64_t>);
+TRN_REGISTER_FLOATS_BUT_DOT(conv_weight, conv_weight);
 
 }  // namespace
 }  // namespace trn

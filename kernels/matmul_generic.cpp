@@ -37,7 +37,27 @@ void matmul_rows(const Call& call, const Range& range) {
   }
 }
 
+// operands: C [1, m, n] of i32, A [1, m, k] and B [1, k, n] of i8, any strides. ints: rows and
+// columns of an item, which is a tile of C.
+void matmul_bytes(const Call& call, const Range& range) {
+  const Operand &c = call.operand[0], &a = call.operand[1], &b = call.operand[2];
+  const int64_t m = c.sizes[1], n = c.sizes[2], across = (n + call.ints[1] - 1) / call.ints[1];
+  for (int64_t item = range.begin; item < range.end; ++item) {
+    const int64_t m0 = item / across * call.ints[0], n0 = item % across * call.ints[1];
+    for (int64_t i = m0; i < m && i < m0 + call.ints[0]; ++i)
+      for (int64_t j = n0; j < n && j < n0 + call.ints[1]; ++j) {
+        const int8_t *left = a.as<int8_t>() + i * a.strides[1],
+                     *right = b.as<int8_t>() + j * b.strides[2];
+        int32_t sum = 0;
+        for (int64_t q = 0; q < a.sizes[2]; ++q)
+          sum += left[q * a.strides[2]] * right[q * b.strides[1]];
+        c.as<int32_t>()[i * c.strides[1] + j * c.strides[2]] = sum;
+      }
+  }
+}
+
 TRN_REGISTER_INTS(matmul, matmul_rows);
+TRN_REGISTER("matmul_bytes", DType::i8, matmul_bytes);
 TRN_REGISTER_COMPLEX(matmul, matmul_rows);
 
 }  // namespace

@@ -2,28 +2,66 @@
 //
 // One item is one tile of C of one matrix of the batch. Its thread packs panels of A and B into
 // its scratch, multiplies them register tile by register tile into an accumulator of the tile, and
-// writes C once. k is never split over threads, so sums have one order.
-//
-// Sizes: kTileM x kTileN accumulators (4 bytes: 512 KiB), a B panel of kDepth x kTileN (512 KiB)
-// and an A panel of kPanelM x kDepth (96 KiB) stay within a second-level cache of 1 to 2 MiB; one
-// register-wide strip of B (kDepth x 32: 32 KiB) stays in the first level while A passes by.
-// Tiles of 256 rows make the repacking of B a thirtieth of the arithmetic.
+// writes C once. k is never split over threads and is cut at the same places for every tile, so
+// sums have one order.
 #pragma once
 
 #include "kernel.h"
+#include "processor.h"
 
 namespace trn {
 
-inline constexpr int64_t kTileM = 256, kTileN = 512;
-inline constexpr int64_t kDepth = 256, kPanelM = 96;
-inline constexpr int64_t kThin = 4;  // rows of C up to which no packing pays
-inline constexpr int64_t kThinColumns = 64;  // columns of C an item of a thin product computes
+inline constexpr int64_t kThin = 16;  // rows of C up to which the large factor is read in place
+inline constexpr int64_t kDepth = 256;        // of k, in units of packed memory, a panel holds
+inline constexpr int64_t kPanelM = 96;        // rows of A packed at a time
+inline constexpr int64_t kMaxTileM = 288, kMaxTileN = 512;
+inline constexpr int64_t kStepM = 12, kStepN = 32;  // a register tile's at most
 
 TRN_INLINE bool is_thin(int64_t m, int64_t n) { return m <= kThin || n <= kThin; }
-// Items of the product of one matrix of the batch.
-TRN_INLINE int64_t matmul_items(int64_t m, int64_t n) {
-  if (is_thin(m, n)) return ((m <= kThin ? n : m) + kThinColumns - 1) / kThinColumns;
-  return ((m + kTileM - 1) / kTileM) * ((n + kTileN - 1) / kTileN);
+
+// Rows and columns of a tile of C, and how many tiles C has each way.
+struct Tiling {
+  int64_t m, n, down, across;
+  TRN_INLINE int64_t items() const { return down * across; }
+};
+
+// Equal parts of at most `most`, each a multiple of `step`; the last may be shorter.
+TRN_INLINE int64_t even_part(int64_t size, int64_t most, int64_t step) {
+  const int64_t parts = (size + most - 1) / most;
+  return ((size + parts - 1) / parts + step - 1) / step * step;
+}
+
+// Sizes: a strip of B as wide as a register tile (kDepth x 32 floats: 32 KiB) stays in the first
+// level while the rows of A pass by. The panel of B (kDepth x n), the accumulator (m x n) and a
+// panel of A (kPanelM x kDepth: 96 KiB) share the second level: n takes a quarter of it. m is as
+// large as the accumulator allows, since every tile packs its B anew (1/m of the arithmetic).
+// Tiles are even, so that no thread is left with a sliver, and there are several a thread where
+// the product is large enough to be shared at all.
+inline Tiling matmul_tiling(int64_t m, int64_t n, int64_t k, int64_t batch) {
+  const int64_t quarter = caches().l2 / 4 / (kDepth * 4) / kStepN * kStepN;
+  int64_t most_m = kMaxTileM;
+  int64_t most_n = quarter < 128 ? 128 : quarter > kMaxTileN ? kMaxTileN : quarter;
+  constexpr int64_t kItems = 8, kWorthSharing = 1 << 21;
+  Tiling t;
+  for (;;) {
+    t.m = even_part(m, most_m, kStepM);
+    t.n = even_part(n, most_n, kStepN);
+    t.down = (m + t.m - 1) / t.m;
+    t.across = (n + t.n - 1) / t.n;
+    if (batch * t.items() >= kItems || m * n * k < kWorthSharing) return t;
+    if (most_m > 96 && t.m > 96) most_m = (most_m < t.m ? most_m : t.m) / 2;
+    else if (t.n > 64) most_n = (most_n < t.n ? most_n : t.n) / 2;
+    else return t;
+  }
+}
+
+// A thin product's items are runs of the longer side: `n` of them an item, whole cache lines, at
+// most 512 so that rows of the large factor are read 2 KiB at a time, and several a thread.
+inline Tiling thin_tiling(int64_t m, int64_t n) {
+  const int64_t longer = m <= kThin ? n : m;
+  Tiling t{m, even_part(longer, longer > 4096 ? 512 : longer > 1024 ? longer / 8 : 128, 64), 1, 0};
+  t.across = (longer + t.n - 1) / t.n;
+  return t;
 }
 
 }  // namespace trn

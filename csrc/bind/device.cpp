@@ -1,6 +1,8 @@
 // Devices, streams' natives, kernels and generators for Python.
+#include <torch/csrc/Dtype.h>
 #include <torch/csrc/Event.h>
 #include <torch/csrc/Generator.h>
+#include <torch/csrc/autograd/python_variable.h>
 #include <torch/csrc/utils/device_lazy_init.h>
 
 #include "base/option.h"
@@ -8,6 +10,7 @@
 #include "kernel.h"
 #include "ops/blocking.h"
 #include "ops/launch.h"
+#include "ops/probe.h"
 #include "runtime/generator.h"
 #include "runtime/stream.h"
 
@@ -77,6 +80,21 @@ double elapsed_time(py::handle from, py::handle to) {
   return event(from).elapsedTime(event(to));
 }
 
+const at::Tensor& tensor_of(py::handle h) {
+  if (!THPVariable_Check(h.ptr())) throw py::type_error("expected a tensor");
+  return THPVariable_Unpack(h.ptr());
+}
+
+bool probe_peak(py::handle type, py::handle done, int64_t rounds) {
+  if (!THPDtype_Check(type.ptr())) throw py::type_error("expected a torch.dtype");
+  return ops::probe_peak(reinterpret_cast<THPDtype*>(type.ptr())->scalar_type, tensor_of(done),
+                         rounds);
+}
+
+void probe_copy(py::handle done, py::handle memory, int64_t rounds) {
+  ops::probe_copy(tensor_of(done), tensor_of(memory), rounds);
+}
+
 py::dict environment() {
   const Options& o = options();
   py::dict d;
@@ -125,6 +143,8 @@ void add_device(py::module_& m) {
   m.def("_set_compute_threads", &driver::set_compute_threads,
         py::call_guard<py::gil_scoped_release>());
   m.def("_get_compute_threads", &driver::compute_threads);
+  m.def("_probe_peak", &probe_peak);
+  m.def("_probe_copy", &probe_copy);
   m.def("_inject_fault", &driver::inject_fault);
   m.def("_default_generators", &default_generators);
 }

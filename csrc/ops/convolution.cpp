@@ -1,11 +1,14 @@
 // Convolutions of one to three dimensions, plain and transposed, with their gradients.
 //
-// Images become columns and convolutions matrix products, some images at a time so that the
-// columns stay within kColumnBytes; a 1x1 convolution needs no columns.
+// Images are copied to padded planes, over which a convolution is a matrix product without further
+// copies (kernels/convolution_geometry.h); a 1x1 convolution is one as it is.
 #include <ATen/OpMathType.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/zeros.h>
 
+#include <numeric>
+
+#include "convolution_geometry.h"
+#include "matmul_tiles.h"
 #include "ops/elementwise.h"
 #include "ops/index.h"
 #include "ops/matmul.h"
@@ -13,34 +16,41 @@
 namespace trn::ops {
 namespace {
 
-constexpr int64_t kColumnBytes = 64 << 20;
-
-const Family im2col("im2col"), col2im("col2im");
+const Family conv_planes("conv_planes"), convolution("convolution"), conv_weight("conv_weight");
 
 // A convolution in three dimensions; `in` and `out` are sizes of images and of results.
 struct Conv {
   int64_t kernel[3], stride[3], padding[3], dilation[3], in[3], out[3];
   int64_t groups;
 
-  int64_t volume() const { return out[0] * out[1] * out[2]; }
   int64_t taps() const { return kernel[0] * kernel[1] * kernel[2]; }
   bool is_pointwise() const {
     for (int d = 0; d < 3; ++d)
       if (kernel[d] != 1 || stride[d] != 1 || padding[d] != 0) return false;
     return true;
   }
-  std::array<int64_t, 15> ints() const {
-    std::array<int64_t, 15> a;
-    for (int d = 0; d < 3; ++d) {
-      a[d] = kernel[d];
-      a[3 + d] = stride[d];
-      a[6 + d] = padding[d];
-      a[9 + d] = dilation[d];
-      a[12 + d] = out[d];
-    }
-    return a;
+  // How far the last tap lies from the first, in positions of one phase.
+  int64_t reach(int d) const { return (kernel[d] - 1) * dilation[d] / stride[d]; }
+};
+
+struct Axes {
+  ConvAxis axis[kAxes];
+  at::IntArrayRef ints() const {
+    static_assert(sizeof(Axes) == kAxes * kAxisInts * sizeof(int64_t));
+    return {reinterpret_cast<const int64_t*>(axis), kAxes * kAxisInts};
+  }
+  int64_t positions(at::IntArrayRef out) const {  // out: [n, c, d, h, w]
+    return ((out[2] - 1) * axis[1].grid + out[3] - 1) * axis[2].grid + out[4];
   }
 };
+
+// The axes of the convolution itself, over planes of the image.
+Axes forward_axes(const Conv& c) {
+  Axes a;
+  for (int d = 0; d < kAxes; ++d)
+    a.axis[d] = {c.kernel[d], 0, c.dilation[d], c.stride[d], c.out[d] + c.reach(d)};
+  return a;
+}
 
 // [n, c, ...] with sizes of 1 put in front of the spatial dimensions.
 at::Tensor five(const at::Tensor& t) {
@@ -70,98 +80,133 @@ Conv describe(const at::Tensor& image, const at::Tensor& weight, const at::Tenso
   return c;
 }
 
-// Images of one group as columns [channels * taps, batch, volume].
-at::Tensor columns_of(const at::Tensor& image, const Conv& c) {
-  const int64_t n = image.size(0), channels = image.size(1);
-  if (c.is_pointwise()) return image.reshape({n, channels, -1}).transpose(0, 1);
-  const at::Tensor col = at::empty({channels * c.taps(), n, c.volume()},
-                                   image.options().memory_format(std::nullopt));
-  Launch(im2col, move_type(image.scalar_type()))
-      .out(col).in(image).ints(c.ints())
-      .run(channels * c.taps() * n, grain_for(c.volume() * 2));
-  return col;
+// Images [n, c, d, h, w] as planes [n, c, plane size].
+at::Tensor planes_of(const at::Tensor& image, const Axes& axes, at::IntArrayRef padding) {
+  const int64_t n = image.size(0), channels = image.size(1), size = plane_size(axes.axis);
+  const at::Tensor planes = at::empty({n, channels, size},
+                                      image.options().memory_format(std::nullopt));
+  Launch(conv_planes, move_type(image.scalar_type()))
+      .out(planes).in(image).ints(axes.ints()).ints(padding)
+      .run(n * ((channels + 15) / 16), grain_for(16 * size));
+  return planes;
 }
 
-// How many images' columns fit.
-int64_t images_at_once(const Conv& c, int64_t channels, int64_t bytes) {
-  if (c.is_pointwise()) return 1 << 20;
-  return std::max<int64_t>(1, kColumnBytes / std::max<int64_t>(1, channels * c.taps() * c.volume() * bytes));
+// out [n, co, d, h, w] = weight [co, ci / groups * taps] over planes [n, ci, plane size].
+void multiply(const at::Tensor& out, const at::Tensor& weight, const at::Tensor& planes,
+              const at::Tensor& bias, const Axes& axes, int64_t groups) {
+  const int64_t m = out.size(1) / groups, n = axes.positions(out.sizes()), k = weight.size(1);
+  const Tiling t = matmul_tiling(m, n, std::max<int64_t>(k, 1), out.size(0) * groups);
+  Launch(convolution, dtype_of(out))
+      .out(out).in(weight).in(planes).in(bias.defined() ? bias.contiguous() : bias)
+      .ints(axes.ints()).ints({t.m, t.n, groups})
+      .run(out.size(0) * groups * t.items(), grain_for(m * n * k / t.items() / 8));
 }
 
-template <class F>
-void each_part(int64_t n, int64_t step, F f) {
-  for (int64_t i = 0; i < n; i += step) f(i, std::min(step, n - i));
+// [n, c, d, h, w] as a matrix [n * volume, c] if its memory lies so.
+at::Tensor rows_of_channels(const at::Tensor& t) {
+  const at::Tensor last = t.permute({0, 2, 3, 4, 1});
+  return last.is_contiguous() ? last.view({-1, t.size(1)}) : at::Tensor();
 }
 
-at::Tensor group_of(const at::Tensor& t, int64_t dim, int64_t g, int64_t groups) {
-  const int64_t size = t.size(dim) / groups;
-  return t.narrow(dim, g * size, size);
+// A convolution of single elements is a plain product, in either layout.
+bool convolve_pointwise(const at::Tensor& out, const at::Tensor& image, const at::Tensor& weight,
+                        const at::Tensor& bias) {
+  const int64_t n = image.size(0), ci = image.size(1), co = weight.size(0);
+  const at::Tensor w = weight.reshape({co, ci}), x = rows_of_channels(image),
+                   y = rows_of_channels(out);
+  const int64_t beta = bias.defined();
+  if (x.defined() && y.defined()) {
+    matmul_into(y.unsqueeze(0), x.unsqueeze(0), w.t().unsqueeze(0), bias, 1, beta);
+    return true;
+  }
+  if (!out.is_contiguous()) return false;
+  matmul_into(out.view({n, co, -1}), w.unsqueeze(0).expand({n, co, ci}),
+              image.reshape({n, ci, -1}), beta ? bias.view({1, co, 1}) : bias, 1, beta);
+  return true;
 }
 
-// out [n, co, ...] = weight [co, ci / groups, ...] * image; both 5-d, out dense.
+// out [n, co, ...] = weight [co, ci / groups, ...] over image; all of five dimensions.
 void convolve(const at::Tensor& out, const at::Tensor& image, const at::Tensor& weight,
               const at::Tensor& bias, const Conv& c) {
-  const int64_t ci = image.size(1) / c.groups, co = weight.size(0) / c.groups;
-  const int64_t step = images_at_once(c, ci, image.element_size());
-  for (int64_t g = 0; g < c.groups; ++g) {
-    const at::Tensor w = group_of(weight, 0, g, c.groups).reshape({1, co, -1});
-    const at::Tensor b = bias.defined() ? group_of(bias, 0, g, c.groups).reshape({1, co, 1}) : bias;
-    each_part(image.size(0), step, [&](int64_t i, int64_t n) {
-      const at::Tensor x = group_of(image.narrow(0, i, n), 1, g, c.groups);
-      const at::Tensor y = group_of(out.narrow(0, i, n), 1, g, c.groups).reshape({n, co, -1});
-      const at::Tensor col = columns_of(x, c).transpose(0, 1);  // [n, ci * taps, volume]
-      matmul_into(y, w.expand({n, co, w.size(2)}), col, b, 1, bias.defined() ? 1 : 0);
-    });
-  }
+  if (c.is_pointwise() && c.groups == 1 && convolve_pointwise(out, image, weight, bias)) return;
+  const Axes axes = forward_axes(c);
+  multiply(out, weight.reshape({weight.size(0), -1}).contiguous(),
+           planes_of(image, axes, c.padding), bias, axes, c.groups);
+}
+
+// One phase of one dimension of an image: the elements whose place in the padded image leaves
+// remainder `phase` by the stride. `first` is the first of them, in the image; they get their
+// sums from every `every`-th tap from `tap` on.
+struct Phase {
+  int64_t first, count, tap, every, taps;
+};
+Phase phase_of(const Conv& c, int d, int64_t phase) {
+  const int64_t s = c.stride[d];
+  Phase p{(phase - c.padding[d]) % s, 0, 0, s / std::gcd(s, c.dilation[d]), 0};
+  if (p.first < 0) p.first += s;
+  if (p.first < c.in[d]) p.count = (c.in[d] - 1 - p.first) / s + 1;
+  while (p.tap < c.kernel[d] && p.tap * c.dilation[d] % s != phase) ++p.tap;
+  if (p.tap < c.kernel[d]) p.taps = (c.kernel[d] - 1 - p.tap) / p.every + 1;
+  return p;
 }
 
 // image [n, ci, ...] = the transpose of the same product: gradient of the image from that of out.
+// Each phase of the image is a convolution of out with the taps that meet it, in reverse.
 void convolve_transposed(const at::Tensor& image, const at::Tensor& out, const at::Tensor& weight,
-                         const Conv& c) {
-  const int64_t ci = image.size(1) / c.groups, co = weight.size(0) / c.groups;
-  // Sums over taps are kept in float32 for halves.
-  const at::ScalarType type = at::toOpMathType(image.scalar_type());
-  const int64_t step = images_at_once(c, ci, c10::elementSize(type));
-  for (int64_t g = 0; g < c.groups; ++g) {
-    const at::Tensor w = group_of(weight, 0, g, c.groups).reshape({1, co, -1}).transpose(1, 2);
-    each_part(image.size(0), step, [&](int64_t i, int64_t n) {
-      const at::Tensor y = group_of(out.narrow(0, i, n), 1, g, c.groups).reshape({n, co, -1});
-      at::Tensor x = group_of(image.narrow(0, i, n), 1, g, c.groups);
-      const auto options = image.options().dtype(type).memory_format(std::nullopt);
-      if (c.is_pointwise()) {
-        const at::Tensor flat = at::empty({n, ci, c.volume()}, image.options().memory_format(std::nullopt));
-        matmul_into(flat, w.expand({n, w.size(1), co}), y);
-        x.copy_(flat.view(x.sizes()));
-        return;
-      }
-      const at::Tensor col = at::empty({ci * c.taps(), n, c.volume()}, options);
-      matmul_into(col.transpose(0, 1), w.expand({n, w.size(1), co}), y);
-      const at::Tensor sum = at::empty(x.sizes(), options);
-      Launch(col2im, dtype_of(type)).out(sum).in(col).ints(c.ints())
-          .run(n * ci, grain_for(c.taps() * c.volume()));
-      x.copy_(sum);
-    });
+                         const at::Tensor& bias, const Conv& c) {
+  const int64_t g = c.groups, ci = image.size(1), co = weight.size(0);
+  const at::Tensor split = weight.reshape({g, co / g, ci / g, c.kernel[0], c.kernel[1], c.kernel[2]});
+  if (c.is_pointwise() && g == 1 &&
+      convolve_pointwise(image, out, weight.reshape({co, ci}).t(), bias))
+    return;
+  Axes axes;
+  int64_t margin[kAxes];
+  for (int d = 0; d < kAxes; ++d) {
+    margin[d] = c.reach(d);
+    axes.axis[d] = {0, 0, 0, 1, (c.in[d] - 1 + c.padding[d]) / c.stride[d] + margin[d] + 1};
+  }
+  const at::Tensor planes = planes_of(out, axes, margin);
+  const int64_t phases = c.stride[0] * c.stride[1] * c.stride[2];
+  for (int64_t phase = 0; phase < phases; ++phase) {
+    at::Tensor target = image, taps = split;
+    int64_t rest = phase;
+    for (int d = kAxes - 1; d >= 0; --d) {
+      const int64_t s = c.stride[d];
+      const Phase p = phase_of(c, d, rest % s);
+      rest /= s;
+      target = target.slice(2 + d, std::min(p.first, c.in[d]), c.in[d], s);
+      taps = taps.slice(3 + d, std::min(p.tap, c.kernel[d]), c.kernel[d], p.every);
+      axes.axis[d].taps = p.taps;
+      axes.axis[d].first = margin[d] - p.tap * c.dilation[d] / s + (p.first + c.padding[d]) / s;
+      axes.axis[d].step = -(p.every * c.dilation[d] / s);
+    }
+    const int64_t meet = axes.axis[0].taps * axes.axis[1].taps * axes.axis[2].taps;
+    if (target.numel() == 0) continue;
+    const at::Tensor rows = taps.transpose(1, 2).reshape({ci, co / g * meet}).contiguous();
+    multiply(target, rows, planes, bias, axes, g);
   }
 }
 
-// Gradient of the weight: out's gradient times the columns, over all images in order.
+// Gradient of the weight: out's gradient times the image's planes, over all images in order.
 void weight_gradient(const at::Tensor& grad_weight, const at::Tensor& grad_out,
                      const at::Tensor& image, const Conv& c) {
-  const int64_t ci = image.size(1) / c.groups, co = grad_weight.size(0) / c.groups;
   const at::ScalarType type = at::toOpMathType(image.scalar_type());
-  const int64_t step = images_at_once(c, ci, image.element_size());
-  for (int64_t g = 0; g < c.groups; ++g) {
-    at::Tensor sum = at::zeros({1, co, ci * c.taps()}, image.options().dtype(type).memory_format(std::nullopt));
-    each_part(image.size(0), step, [&](int64_t i, int64_t n) {
-      const at::Tensor x = group_of(image.narrow(0, i, n), 1, g, c.groups);
-      const at::Tensor y = group_of(grad_out.narrow(0, i, n), 1, g, c.groups)
-                               .reshape({n, co, -1}).transpose(0, 1).reshape({1, co, -1});
-      const at::Tensor col = columns_of(x, c).reshape({1, ci * c.taps(), -1}).transpose(1, 2);
-      matmul_into(sum, y, col, sum, 1, i > 0 ? 1 : 0);
-    });
-    at::Tensor target = group_of(grad_weight, 0, g, c.groups);
-    target.copy_(sum.view(target.sizes()));
-  }
+  const Axes axes = forward_axes(c);
+  const at::Tensor planes = planes_of(image, axes, c.padding);
+  // The same rows as the planes have, zero between the results.
+  Axes lines = axes;
+  for (ConvAxis& a : lines.axis) a.stride = 1;
+  lines.axis[0].grid = c.out[0];
+  const int64_t none[kAxes] = {0, 0, 0}, positions = axes.positions(grad_out.sizes());
+  const at::Tensor results = planes_of(grad_out, lines, none).narrow(2, 0, positions);
+  const int64_t co = grad_weight.size(0), m = co / c.groups, n = grad_weight.numel() / co;
+  const at::Tensor sum = at::empty({co, n}, image.options().dtype(type).memory_format(std::nullopt));
+  const int64_t k = image.size(0) * positions;
+  const Tiling t = matmul_tiling(m, n, k, c.groups);
+  Launch(conv_weight, dtype_of(image))
+      .out(sum).in(results).in(planes).ints(axes.ints()).ints({t.m, t.n, c.groups})
+      .run(c.groups * t.items(), grain_for(m * n * k / t.items() / 8));
+  at::Tensor(grad_weight).copy_(sum.view(grad_weight.sizes()));
 }
 
 at::MemoryFormat format_of(const at::Tensor& input, const at::Tensor& weight) {
@@ -193,24 +238,17 @@ at::Tensor TRN_OP(convolution_overrideable)(const at::Tensor& input, const at::T
                                             at::IntArrayRef stride, at::IntArrayRef padding,
                                             at::IntArrayRef dilation, bool transposed,
                                             at::IntArrayRef output_padding, int64_t groups) {
-  const at::MemoryFormat format = format_of(input, weight);
   at::Tensor out = at::empty(output_sizes(input, weight, stride, padding, dilation, transposed,
                                           output_padding, groups),
-                             input.options().memory_format(std::nullopt));
+                             input.options().memory_format(format_of(input, weight)));
   const at::Tensor b = bias && bias->defined() ? *bias : at::Tensor();
   if (out.numel() == 0) return out;
   const at::Tensor x = five(input), y = five(out), w = five(weight);
-  if (!transposed) {
+  if (transposed)
+    convolve_transposed(y, x, w, b, describe(y, weight, x, stride, padding, dilation, groups));
+  else
     convolve(y, x, w, b, describe(x, weight, y, stride, padding, dilation, groups));
-  } else {
-    convolve_transposed(y, x, w, describe(y, weight, x, stride, padding, dilation, groups));
-    if (b.defined()) {
-      std::vector<int64_t> sizes(out.dim(), 1);
-      sizes[1] = b.numel();
-      out.add_(b.view(sizes));
-    }
-  }
-  return out.contiguous(format);
+  return out;
 }
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor> TRN_OP(convolution_backward_overrideable)(
@@ -218,29 +256,31 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> TRN_OP(convolution_backward_overr
     at::IntArrayRef stride, at::IntArrayRef padding, at::IntArrayRef dilation, bool transposed,
     at::IntArrayRef output_padding, int64_t groups, std::array<bool, 3> output_mask) {
   const at::MemoryFormat format = format_of(input, weight);
-  const at::Tensor grad = grad_output.contiguous();
-  const at::Tensor x = five(input), g = five(grad), w = five(weight);
+  const at::Tensor x = five(input), g = five(grad_output), w = five(weight);
   at::Tensor gx, gw, gb;
-  const auto plain = [](const at::Tensor& t) { return t.options().memory_format(std::nullopt); };
-  const bool none = grad.numel() == 0 || input.numel() == 0;
+  const auto like = [](const at::Tensor& t, at::MemoryFormat f) {
+    return t.options().memory_format(f);
+  };
+  const bool none = grad_output.numel() == 0 || input.numel() == 0;
   // A transposed convolution maps results to images: its gradients exchange the two.
   const at::Tensor &image = transposed ? g : x, &result = transposed ? x : g;
   const Conv c = describe(image, weight, result, stride, padding, dilation, groups);
   if (output_mask[0]) {
-    gx = none ? at::zeros(input.sizes(), plain(input)) : at::empty(input.sizes(), plain(input));
+    gx = at::empty(input.sizes(), like(input, format));
+    if (none) gx.zero_();
     if (!none && transposed) convolve(five(gx), g, w, {}, c);
-    if (!none && !transposed) convolve_transposed(five(gx), g, w, c);
-    gx = gx.contiguous(format);
+    if (!none && !transposed) convolve_transposed(five(gx), g, w, {}, c);
   }
   if (output_mask[1]) {
-    gw = none ? at::zeros(weight.sizes(), plain(weight)) : at::empty(weight.sizes(), plain(weight));
-    if (!none) weight_gradient(five(gw), result, image, c);
-    gw = gw.contiguous(weight.dim() >= 4 ? weight.suggest_memory_format() : at::MemoryFormat::Contiguous);
+    gw = at::empty(weight.sizes(), like(weight, weight.dim() >= 4 ? weight.suggest_memory_format()
+                                                                   : at::MemoryFormat::Contiguous));
+    if (none) gw.zero_();
+    else weight_gradient(five(gw), result, image, c);
   }
   if (output_mask[2]) {
     std::vector<int64_t> dims{0};
-    for (int64_t d = 2; d < grad.dim(); ++d) dims.push_back(d);
-    gb = grad.sum(dims);
+    for (int64_t d = 2; d < grad_output.dim(); ++d) dims.push_back(d);
+    gb = grad_output.sum(dims);
   }
   return {gx, gw, gb};
 }

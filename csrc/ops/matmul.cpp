@@ -41,8 +41,9 @@ void matmul_into(const at::Tensor& out, const at::Tensor& left, const at::Tensor
     return;
   }
   l.reals({alpha.toDouble(), beta.toDouble()});
-  const int64_t items = matmul_items(m, n);
-  l.run(batch * items, grain_for(m * n * std::max<int64_t>(k, 1) / items));
+  const Tiling t = is_thin(m, n) ? thin_tiling(m, n) : matmul_tiling(m, n, k, batch);
+  l.ints({t.m, t.n});
+  l.run(batch * t.items(), grain_for(m * n * std::max<int64_t>(k, 1) / t.items() / 8));
 }
 
 TRN_IMPL_FUNC(mm_out)(const at::Tensor& self, const at::Tensor& mat2, const at::Tensor& out) {
@@ -62,7 +63,7 @@ TRN_IMPL_FUNC(_addmm_activation_out)(const at::Tensor& self, const at::Tensor& m
   matmul_into(out.unsqueeze(0), mat1.unsqueeze(0), mat2.unsqueeze(0),
               self.expand(out.sizes()).unsqueeze(0), alpha, beta);
   at::Tensor result = out;
-  if (use_gelu) at::gelu_(result, "tanh");
+  if (use_gelu) at::gelu_(result);
   else at::relu_(result);
 }
 

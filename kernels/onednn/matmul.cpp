@@ -40,22 +40,25 @@ Dense dense(const float* data, int64_t rows, int64_t columns, int64_t row_stride
 void matmul(const Call& call, const Range& range) {
   const Operand &c = call.operand[0], &a = call.operand[1], &b = call.operand[2],
                 &d = call.operand[3];
-  const int64_t m = c.sizes[1], n = c.sizes[2], k = a.sizes[2], items = matmul_items(m, n);
+  const int64_t m = c.sizes[1], n = c.sizes[2], k = a.sizes[2];
   const bool thin = is_thin(m, n);
-  const int64_t across = (n + kTileN - 1) / kTileN;
+  const int64_t tile_m = call.ints[0], tile_n = call.ints[1];
+  const int64_t across = (n + tile_n - 1) / tile_n;
+  const int64_t longer = m <= kThin ? n : m;
+  const int64_t items = thin ? (longer + tile_n - 1) / tile_n : (m + tile_m - 1) / tile_m * across;
   float* sums = reinterpret_cast<float*>(range.scratch);
-  float* left = sums + kTileM * kTileN;
-  float* right = left + kTileM * kDepth;
+  float* left = sums + kMaxTileM * kMaxTileN;
+  float* right = left + kMaxTileN * kDepth;
   for (int64_t item = range.begin; item < range.end; ++item) {
     const int64_t batch = item / items, tile = item % items;
     const bool by_column = thin && m > kThin;
-    const int64_t i0 = thin ? (by_column ? tile * kThinColumns : 0) : tile / across * kTileM;
-    const int64_t j0 = thin ? (by_column ? 0 : tile * kThinColumns) : tile % across * kTileN;
+    const int64_t i0 = thin ? (by_column ? tile * tile_n : 0) : tile / across * tile_m;
+    const int64_t j0 = thin ? (by_column ? 0 : tile * tile_n) : tile % across * tile_n;
     const auto part = [](int64_t size, int64_t from, int64_t step) {
       return size - from < step ? size - from : step;
     };
-    const int64_t rows = thin ? (by_column ? part(m, i0, kThinColumns) : m) : part(m, i0, kTileM);
-    const int64_t columns = thin ? (by_column ? n : part(n, j0, kThinColumns)) : part(n, j0, kTileN);
+    const int64_t rows = thin ? (by_column ? part(m, i0, tile_n) : m) : part(m, i0, tile_m);
+    const int64_t columns = thin ? (by_column ? n : part(n, j0, tile_n)) : part(n, j0, tile_n);
     for (int64_t i = 0; i < rows * columns; ++i) sums[i] = 0;
     for (int64_t k0 = 0; k0 < k; k0 += kDepth) {
       const int64_t depth = part(k, k0, kDepth);

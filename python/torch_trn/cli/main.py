@@ -52,6 +52,17 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("script", metavar="SCRIPT")
     compare.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS")
     commands.add_parser("info", help="the devices, kernels, versions and environment")
+    coverage = commands.add_parser("coverage", help="which operators are native, or fall back")
+    coverage.add_argument("target", nargs="?", metavar="MODEL.py:MAKE", help="a function that "
+                          "returns (model, inputs): only its operators, from a trace")
+    form = coverage.add_mutually_exclusive_group()
+    for word in ("json", "html", "markdown"):
+        form.add_argument(f"--{word}", dest="form", action="store_const", const=word,
+                          default="text")
+    bench = commands.add_parser("bench", help="measure trn against PyTorch's CPU on this machine")
+    from .bench import add_arguments
+
+    add_arguments(bench)
     return parser
 
 
@@ -71,6 +82,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return compare_program(options.script, options.args, every=options.every,
                                repro=options.repro)
+    if options.command == "coverage":
+        from .coverage import print_coverage
+
+        return print_coverage(options.target, options.form)
+    if options.command == "bench":
+        from .bench import run_bench
+
+        return run_bench(options)
     from .run import run_program
 
     return run_program(options.script, options.args, is_module=options.module,

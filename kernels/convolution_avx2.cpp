@@ -1,0 +1,2 @@
+// Convolutions compiled for AVX2.
+#include "convolution.cpp"

@@ -1,0 +1,2 @@
+// Convolutions compiled for AVX512.
+#include "convolution.cpp"

@@ -1,0 +1,13 @@
+// Convolutions of bfloat16 through its dot product.
+#include "convolution_math.h"
+#include "matmul_pairs.h"
+
+namespace trn {
+namespace {
+
+TRN_REGISTER_IF(has_dot_products(), "convolution", DType::bf16, convolve<PairMath>);
+TRN_REGISTER_IF(has_dot_products(), "conv_weight", DType::bf16,
+                weight_gradient<PairMath>);
+
+}  // namespace
+}  // namespace trn

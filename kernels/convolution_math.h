@@ -1,0 +1,321 @@
+// Tiles of convolutions for the blocked product: rows of weights or of results' gradients, columns
+// read from planes where they lie. Dimensions that a convolution has not are 1.
+// ints of all kernels: taps, first, step, stride, grid of each axis (convolution_geometry.h).
+#pragma once
+
+#include "convolution_geometry.h"
+#include "matmul_floats.h"
+
+namespace trn {
+namespace {
+
+struct Axes {
+  ConvAxis axis[kAxes];
+};
+TRN_INLINE Axes axes_of(const Call& call) {
+  Axes a;
+  __builtin_memcpy(&a, call.ints, sizeof a);
+  return a;
+}
+constexpr int kFirstFree = kAxes * kAxisInts;  // of ints
+
+constexpr int64_t kNarrow = 4;       // rows of a product up to which nothing is packed
+constexpr int64_t kNarrowTaps = 512;  // and channels * taps
+
+// Positions of the output, those between its rows included.
+TRN_INLINE int64_t positions_of(const ConvAxis (&axis)[kAxes], const Operand& out) {
+  return ((out.sizes[2] - 1) * axis[1].grid + out.sizes[3] - 1) * axis[2].grid + out.sizes[4];
+}
+
+// What both kinds of tiles know.
+template <class Math>
+struct ConvBase {
+  using B = Blocked<Math>;
+  using S = typename Math::Source;
+  using U = typename Math::Unit;
+  using A = typename Math::Sum;
+  using UV = typename B::UV;
+  using T = Thin<S, A>;
+  using V = typename T::V;
+  static constexpr int kLanes = B::kLanes;
+  static constexpr int64_t kPer = Math::kPer, kStep = kDepth * kPer;
+
+  const Call& call;
+  const ConvAxis (&axis)[kAxes];
+  int64_t group, m0, n0;
+  int64_t m = 0, n = 0, taps, plane;
+  int64_t* offsets;  // of channels' taps in the planes of a group
+  A* spare;          // behind what the blocked product uses
+
+  ConvBase(const Call& c, const ConvAxis (&a)[kAxes], int64_t g, int64_t row, int64_t column,
+           char* scratch)
+      : call(c), axis(a), group(g), m0(row), n0(column),
+        taps(a[0].taps * a[1].taps * a[2].taps), plane(plane_size(a)),
+        offsets(reinterpret_cast<int64_t*>(scratch + kScratchBytes - (256 << 10))),
+        spare(reinterpret_cast<A*>(scratch)) {}
+
+  void find_offsets(int64_t first, int64_t count) {
+    for (int64_t i = 0; i < count; ++i)
+      offsets[i] = (first + i) / taps * plane + tap_offset(axis, (first + i) % taps);
+  }
+};
+
+template <class Math>
+struct ConvTile : ConvBase<Math> {
+  using Base = ConvBase<Math>;
+  using B = typename Base::B;
+  using S = typename Base::S;
+  using U = typename Base::U;
+  using A = typename Base::A;
+  using T = typename Base::T;
+  using V = typename Base::V;
+  using Base::kLanes, Base::kPer, Base::kStep, Base::call, Base::axis, Base::offsets;
+  int64_t image, k = 0;
+  const S *weight, *planes;
+
+  ConvTile(const Call& c, const ConvAxis (&a)[kAxes], int64_t i, int64_t g, int64_t row,
+           int64_t column, char* scratch)
+      : Base(c, a, g, row, column, scratch), image(i) {
+    const Operand &w = c.operand[1], &p = c.operand[2];
+    const int64_t groups = c.ints[kAxes * kAxisInts + 2];
+    k = w.sizes[1];
+    weight = w.as<S>() + (g * (w.sizes[0] / groups) + row) * k;
+    planes = p.as<S>() + (i * p.sizes[1] + g * (p.sizes[1] / groups)) * this->plane + column;
+  }
+
+  int64_t depth(int64_t block) const {
+    const int64_t left = k - block * kStep;
+    return left < kStep ? left : kStep;
+  }
+  int64_t units(int64_t block) const { return (depth(block) + kPer - 1) / kPer; }
+
+  void pack_a(U* panel, int64_t row, int64_t rows, int64_t block) {
+    B::pack(panel, kRowUnits, 1, weight + row * k + block * kStep, rows, depth(block), k, 1);
+  }
+  void pack_b(U* strip, int64_t column, int64_t columns, int64_t block) {
+    const int64_t deep = depth(block);
+    if (column == 0) this->find_offsets(block * kStep, deep);
+    for (int64_t q = 0; q < deep; q += kPer, strip += B::kColumns) {
+      const int64_t next = kPer > 1 && q + 1 < deep ? offsets[q + 1] - offsets[q] : 0;
+      const S* from = planes + column + offsets[q];
+      for (int64_t j = 0; j < columns; j += kLanes)
+        *reinterpret_cast<typename B::UV*>(strip + j) =
+            Math::across(from + j, next, columns - j < kLanes ? columns - j : kLanes, deep - q);
+    }
+  }
+
+  // Sums of positions n0... of one channel, to where the output has them.
+  void finish(int64_t row, A* sums, A* buffer) {
+    const Operand &out = call.operand[0], &bias = call.operand[3];
+    const int64_t groups = call.ints[kAxes * kAxisInts + 2];
+    const int64_t channel = this->group * (out.sizes[1] / groups) + this->m0 + row;
+    char* to = out.as<char>() +
+               (image * out.strides[0] + channel * out.strides[1]) * dtype_size(out.dtype);
+    if (!bias.absent()) {
+      TRN_ISA_NAMESPACE::convert_run(buffer, DTypeOf<A>::value, 1,
+                                     bias.as<char>() + channel * dtype_size(bias.dtype), bias.dtype,
+                                     1, 1);
+      for (int64_t j = 0; j < this->n; ++j) sums[j] += buffer[0];
+    }
+    for (int64_t j = 0; j < this->n;) {
+      const int64_t q = this->n0 + j, line = q / axis[2].grid, w = q % axis[2].grid;
+      const int64_t h = line % axis[1].grid, d = line / axis[1].grid;
+      const int64_t row_left = axis[2].grid - w, left = this->n - j;
+      const int64_t run = row_left < left ? row_left : left;
+      const int64_t valid = out.sizes[4] - w < run ? out.sizes[4] - w : run;
+      if (valid > 0 && h < out.sizes[3] && d < out.sizes[2])
+        TRN_ISA_NAMESPACE::convert_run(
+            to + (d * out.strides[2] + h * out.strides[3] + w * out.strides[4]) *
+                     dtype_size(out.dtype),
+            out.dtype, out.strides[4], sums + j, DTypeOf<A>::value, 1, valid);
+      j += run;
+    }
+  }
+
+  void run(char* scratch) {
+    if (this->m > kNarrow || k > kNarrowTaps)
+      return B::multiply_with(*this, this->m, this->n, (k + kStep - 1) / kStep, scratch);
+    this->find_offsets(0, k);
+    A* sums = this->spare;
+    A* factor = sums + kNarrow * kMaxTileN;
+    for (int64_t i = 0; i < this->m * k; ++i) factor[i] = static_cast<A>(weight[i]);
+    T::by_rows(this->m, [&]<int r>(int64_t i) {
+      int64_t j = 0;
+      for (; j + 4 * kLanes <= this->n; j += 4 * kLanes)
+        slide<r, 4>(factor + i * k, j, sums + i * kMaxTileN);
+      for (; j + kLanes <= this->n; j += kLanes)
+        slide<r, 1>(factor + i * k, j, sums + i * kMaxTileN);
+      for (; j < this->n; ++j)
+        for (int64_t x = i; x < i + r; ++x) {
+          A sum = 0;
+          for (int64_t q = 0; q < k; ++q)
+            sum += factor[x * k + q] * static_cast<A>(planes[offsets[q] + j]);
+          sums[x * kMaxTileN + j] = sum;
+        }
+    });
+    A* buffer = factor + kNarrow * kNarrowTaps;
+    for (int64_t i = 0; i < this->m; ++i) finish(i, sums + i * kMaxTileN, buffer);
+  }
+
+  // Few rows of sums over positions [j, j + vectors * lanes): each tap is read where it lies.
+  template <int rows, int vectors>
+  void slide(const A* factor, int64_t j, A* sums) {
+    V sum[rows][vectors] = {};
+    for (int64_t q = 0; q < k; ++q) {
+      const S* from = planes + offsets[q] + j;
+#pragma GCC unroll 4
+      for (int v = 0; v < vectors; ++v) {
+        const V x = T::load(from + v * kLanes);
+#pragma GCC unroll 4
+        for (int r = 0; r < rows; ++r) sum[r][v] += x * factor[r * k + q];
+      }
+    }
+    for (int r = 0; r < rows; ++r)
+      for (int v = 0; v < vectors; ++v)
+        *reinterpret_cast<V*>(sums + r * kMaxTileN + j + v * kLanes) = sum[r][v];
+  }
+};
+
+template <class Math>
+struct ConvWeightTile : ConvBase<Math> {
+  using Base = ConvBase<Math>;
+  using B = typename Base::B;
+  using S = typename Base::S;
+  using U = typename Base::U;
+  using A = typename Base::A;
+  using T = typename Base::T;
+  using V = typename Base::V;
+  using Base::kLanes, Base::kPer, Base::kStep, Base::call, Base::offsets;
+  const S *grad, *planes;  // of image 0
+  int64_t images, positions, grad_row, grad_image, plane_image, blocks;  // blocks of one image
+
+  ConvWeightTile(const Call& c, const ConvAxis (&a)[kAxes], int64_t g, int64_t row, int64_t column,
+                 char* scratch)
+      : Base(c, a, g, row, column, scratch) {
+    const Operand &y = c.operand[1], &p = c.operand[2];
+    const int64_t groups = c.ints[kAxes * kAxisInts + 2];
+    images = y.sizes[0];
+    positions = y.sizes[2];
+    grad_row = y.strides[1];
+    grad_image = y.strides[0];
+    plane_image = p.sizes[1] * this->plane;
+    grad = y.as<S>() + (g * (y.sizes[1] / groups) + row) * grad_row;
+    planes = p.as<S>() + g * (p.sizes[1] / groups) * this->plane;
+    blocks = (positions + kStep - 1) / kStep;
+  }
+
+  int64_t depth(int64_t block) const {
+    const int64_t left = positions - block % blocks * kStep;
+    return left < kStep ? left : kStep;
+  }
+  int64_t units(int64_t block) const { return (depth(block) + kPer - 1) / kPer; }
+
+  void pack_a(U* panel, int64_t row, int64_t rows, int64_t block) {
+    const S* from = grad + block / blocks * grad_image + row * grad_row + block % blocks * kStep;
+    B::pack(panel, kRowUnits, 1, from, rows, depth(block), grad_row, 1);
+  }
+  void pack_b(U* strip, int64_t column, int64_t columns, int64_t block) {
+    const S* from = planes + block / blocks * plane_image + block % blocks * kStep;
+    for (int64_t j = 0; j < columns; j += kLanes)
+      for (int64_t u = 0; u < units(block); u += kLanes) {
+        const int64_t left = depth(block) - u * kPer, rows = units(block) - u;
+        typename B::UV v[kLanes];
+        for (int64_t i = 0; i < kLanes; ++i)
+          v[i] = j + i < columns ? Math::along(from + offsets[column + j + i] + u * kPer,
+                                               left < kLanes * kPer ? left : kLanes * kPer)
+                                 : typename B::UV{};
+        transpose<typename B::UV, kLanes>(v);
+        for (int64_t i = 0; i < kLanes && i < rows; ++i)
+          *reinterpret_cast<typename B::UV*>(strip + (u + i) * B::kColumns + j) = v[i];
+      }
+  }
+  void finish(int64_t row, A* sums, A*) {
+    const Operand& out = call.operand[0];
+    const int64_t groups = call.ints[kAxes * kAxisInts + 2], n = out.sizes[1];
+    const int64_t channel = this->group * (out.sizes[0] / groups) + this->m0 + row;
+    __builtin_memcpy(out.as<A>() + channel * n + this->n0, sums, this->n * sizeof(A));
+  }
+
+  void run(char* scratch) {
+    this->find_offsets(this->n0, this->n);
+    if (this->m > kNarrow || call.operand[0].sizes[1] > kNarrowTaps / 8)
+      return B::multiply_with(*this, this->m, this->n, images * blocks, scratch);
+    A* sums = this->spare;
+    for (int64_t i = 0; i < this->m; ++i) {
+      for (int64_t j = 0; j < this->n; ++j) sums[j] = 0;
+      for (int64_t image = 0; image < images; ++image) {
+        const S* y = grad + image * grad_image + i * grad_row;
+        const S* x = planes + image * plane_image;
+        int64_t j = 0;
+        for (; j + 4 <= this->n; j += 4) dots<4>(y, x, j, sums);
+        for (; j < this->n; ++j) dots<1>(y, x, j, sums);
+      }
+      finish(i, sums, nullptr);
+    }
+  }
+
+  template <int columns>
+  void dots(const S* y, const S* x, int64_t j, A* sums) {
+    V sum[columns] = {};
+    int64_t q = 0;
+    for (; q + kLanes <= positions; q += kLanes) {
+      const V v = T::load(y + q);
+#pragma GCC unroll 4
+      for (int c = 0; c < columns; ++c) sum[c] += v * T::load(x + offsets[j + c] + q);
+    }
+    for (int c = 0; c < columns; ++c) {
+      A total = 0;
+      for (int v = 0; v < kLanes; ++v) total += sum[c][v];
+      for (int64_t t = q; t < positions; ++t)
+        total += static_cast<A>(y[t]) * static_cast<A>(x[offsets[j + c] + t]);
+      sums[j + c] += total;
+    }
+  }
+};
+
+// operands: out [n, co, d, h, w] of any strides; weight [co, ci / groups * taps] dense; planes [n,
+// ci, plane_size] dense; bias [co] or absent. More ints: rows and columns (of positions) of a tile,
+// groups. Items are (image, group, tile).
+template <class Math>
+void convolve(const Call& call, const Range& range) {
+  const Operand &out = call.operand[0], &weight = call.operand[1];
+  const Axes geometry = axes_of(call);
+  const int64_t tile_m = call.ints[kFirstFree], tile_n = call.ints[kFirstFree + 1];
+  const int64_t groups = call.ints[kFirstFree + 2];
+  const int64_t m = out.sizes[1] / groups, n = positions_of(geometry.axis, out);
+  const int64_t across = (n + tile_n - 1) / tile_n, items = (m + tile_m - 1) / tile_m * across;
+  for (int64_t item = range.begin; item < range.end; ++item) {
+    const int64_t group = item / items % groups, image = item / items / groups;
+    const int64_t m0 = item % items / across * tile_m, n0 = item % items % across * tile_n;
+    ConvTile<Math> tile(call, geometry.axis, image, group, m0, n0, range.scratch);
+    tile.m = m - m0 < tile_m ? m - m0 : tile_m;
+    tile.n = n - n0 < tile_n ? n - n0 : tile_n;
+    tile.k = weight.sizes[1];
+    tile.run(range.scratch);
+  }
+}
+
+// operands: gradient [co, ci / groups * taps] dense of the sums' type; results' gradient as planes
+// [n, co, positions] with dense rows, zero between those of the output; planes [n, ci, plane_size] dense. More ints as
+// above, tiles being of co and ci * taps; n and ci are sums and groups' share. Items are (group,
+// tile); images are summed in order.
+template <class Math>
+void weight_gradient(const Call& call, const Range& range) {
+  const Operand &gradient = call.operand[0], &planes = call.operand[2];
+  const Axes geometry = axes_of(call);
+  const int64_t tile_m = call.ints[kFirstFree], tile_n = call.ints[kFirstFree + 1];
+  const int64_t groups = call.ints[kFirstFree + 2];
+  const int64_t m = gradient.sizes[0] / groups, n = gradient.sizes[1];
+  const int64_t across = (n + tile_n - 1) / tile_n, items = (m + tile_m - 1) / tile_m * across;
+  for (int64_t item = range.begin; item < range.end; ++item) {
+    const int64_t m0 = item % items / across * tile_m, n0 = item % items % across * tile_n;
+    ConvWeightTile<Math> tile(call, geometry.axis, item / items, m0, n0, range.scratch);
+    tile.m = m - m0 < tile_m ? m - m0 : tile_m;
+    tile.n = n - n0 < tile_n ? n - n0 : tile_n;
+    tile.images = planes.sizes[0];
+    tile.run(range.scratch);
+  }
+}
+
+}  // namespace
+}  // namespace trn

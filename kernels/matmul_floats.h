@@ -1,0 +1,47 @@
+// Blocked products one element of k at a time, in float for halves.
+#pragma once
+
+#include "matmul_thin.h"
+
+// TRN_REGISTER_FLOATS, but for bfloat16 where <family>_avx512_dot.cpp takes it.
+#if defined(__AVX512F__)
+#define TRN_NO_DOT !::trn::has_dot_products()
+#else
+#define TRN_NO_DOT true
+#endif
+#define TRN_REGISTER_FLOATS_BUT_DOT(name, fn)                                      \
+  TRN_REGISTER(#name, ::trn::DType::f32, fn<float>);                               \
+  TRN_REGISTER(#name, ::trn::DType::f64, fn<double>);                              \
+  TRN_REGISTER(#name, ::trn::DType::f16, fn<::trn::f16_t>);                        \
+  TRN_REGISTER_IF(TRN_NO_DOT, #name, ::trn::DType::bf16, fn<::trn::bf16_t>)
+
+namespace trn {
+namespace {
+
+template <class S>
+struct FloatMath {
+  using Source = S;
+  using Unit = acc_t<S>;
+  using Sum = Unit;
+  using V = typename Vec<Unit>::Type;
+  static constexpr int64_t kPer = 1;
+  static constexpr bool kBiased = false;
+  static constexpr int kLanes = Vec<Unit>::kLanes;
+
+  TRN_INLINE static V along(const S* p, int64_t n) {
+    if (n >= kLanes) return Thin<S, Unit>::load(p);
+    V v{};
+    for (int64_t i = 0; i < n; ++i) v[i] = static_cast<Unit>(p[i]);
+    return v;
+  }
+  TRN_INLINE static V across(const S* p, int64_t, int64_t n, int64_t) { return along(p, n); }
+  TRN_INLINE static Unit gather(const S* p, int64_t, int64_t) { return static_cast<Unit>(*p); }
+  TRN_INLINE static V multiply(V sum, V row, Unit x) { return sum + row * x; }
+  TRN_INLINE static void finish(const Problem& p, Sum* sums, int64_t row, int64_t column,
+                                int64_t n, Sum* buffer) {
+    write_row<Sum>(p, sums, row, column, n, false, buffer);
+  }
+};
+
+}  // namespace
+}  // namespace trn

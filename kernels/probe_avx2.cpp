@@ -1,0 +1,2 @@
+// Machine limits compiled for AVX2.
+#include "probe.cpp"

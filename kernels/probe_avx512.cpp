@@ -1,0 +1,2 @@
+// Machine limits compiled for AVX512.
+#include "probe.cpp"

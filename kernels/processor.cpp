@@ -1,0 +1,32 @@
+// Cache sizes and extensions of the instruction set.
+#include "processor.h"
+
+#include <unistd.h>
+
+namespace trn {
+namespace {
+
+int64_t cache_bytes(int name, int64_t otherwise) {
+  const int64_t size = sysconf(name);
+  return size > 0 ? size : otherwise;
+}
+
+}  // namespace
+
+const Caches& caches() {
+  static const Caches all{cache_bytes(_SC_LEVEL1_DCACHE_SIZE, 32 << 10),
+                          cache_bytes(_SC_LEVEL2_CACHE_SIZE, 1 << 20),
+                          cache_bytes(_SC_LEVEL3_CACHE_SIZE, 16 << 20)};
+  return all;
+}
+
+bool has_dot_products() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni");
+#else
+  return false;
+#endif
+}
+
+}  // namespace trn

@@ -1,0 +1,25 @@
+// What the processor offers beside its rank of instruction set.
+#pragma once
+
+#include "kernel.h"
+
+namespace trn {
+
+// Bytes of one core's data caches, of all cores' third level; common sizes where unknown.
+struct Caches {
+  int64_t l1, l2, l3;
+};
+const Caches& caches();
+
+// Whether AVX512 comes with dot products of bfloat16 and of bytes. Files named
+// <family>_avx512_dot.cpp are compiled for them and register their kernels only then; those they
+// replace are registered only otherwise. Safe during static initialisation.
+bool has_dot_products();
+
+}  // namespace trn
+
+// TRN_REGISTER under a condition that is known when the library is loaded.
+#define TRN_REGISTER_IF(condition, name, type, ...)                                   \
+  [[maybe_unused]] static const bool TRN_CONCAT(registered_, __COUNTER__) =           \
+      (condition) &&                                                                  \
+      ::trn::register_kernel(name, type, ::trn::Isa::TRN_ISA, __VA_ARGS__)

@@ -1,0 +1,1 @@
+"""Measurements of ``trn`` against PyTorch's CPU: ``torch-trn bench``."""

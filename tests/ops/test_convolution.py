@@ -1,0 +1,83 @@
+"""Convolutions in every direction, layout and type against double precision."""
+
+import pytest
+import torch
+from torch_trn import _C
+
+pytestmark = pytest.mark.usefixtures("native")
+F = torch.nn.functional
+ISAS = ["portable", "avx2", "avx512"]
+CASES = {  # function, image, weight, options
+    "3x3": (F.conv2d, (2, 5, 17, 19), (7, 5, 3, 3), {"padding": 1}),
+    "many channels": (F.conv2d, (2, 70, 9, 9), (33, 70, 3, 3), {"padding": 1}),
+    "stride 2": (F.conv2d, (2, 3, 23, 22), (16, 3, 7, 7), {"padding": 3, "stride": 2}),
+    "stride beyond kernel": (F.conv2d, (1, 4, 17, 13), (6, 4, 2, 2), {"stride": 3, "padding": 1}),
+    "dilation and stride": (F.conv2d, (2, 4, 20, 21), (5, 4, 3, 2),
+                            {"stride": (2, 3), "dilation": (3, 2), "padding": (2, 0)}),
+    "padding beyond kernel": (F.conv2d, (1, 2, 5, 6), (3, 2, 2, 2), {"padding": 4, "stride": 2}),
+    "1x1": (F.conv2d, (3, 20, 8, 9), (18, 20, 1, 1), {}),
+    "1x1 stride 2": (F.conv2d, (3, 20, 8, 9), (18, 20, 1, 1), {"stride": 2}),
+    "depthwise": (F.conv2d, (2, 9, 30, 41), (9, 1, 3, 3), {"padding": 1, "groups": 9}),
+    "groups": (F.conv2d, (2, 12, 11, 10), (18, 4, 3, 3), {"groups": 3, "stride": 2}),
+    "1-D": (F.conv1d, (2, 6, 70), (8, 6, 5), {"padding": 2}),
+    "3-D": (F.conv3d, (2, 3, 6, 9, 10), (5, 3, 3, 2, 3), {"padding": 1, "stride": (1, 2, 1)}),
+    "transposed": (F.conv_transpose2d, (2, 6, 7, 8), (6, 5, 4, 4), {"stride": 2, "padding": 1}),
+    "transposed groups": (F.conv_transpose2d, (1, 8, 5, 6), (8, 3, 3, 3),
+                          {"stride": 2, "output_padding": 1, "groups": 4, "dilation": 2}),
+    "transposed 1-D": (F.conv_transpose1d, (2, 4, 9), (4, 3, 2), {"stride": 3}),
+    "large": (F.conv2d, (1, 40, 40, 37), (80, 40, 3, 3), {"padding": 1}),
+}
+LIMIT = {torch.float32: 3e-6, torch.float64: 1e-14, torch.bfloat16: 1e-2}
+
+
+@pytest.fixture(params=ISAS)
+def isa(request):
+    before = _C._active_isa()
+    _C._set_active_isa(request.param)
+    if _C._active_isa() != request.param:
+        _C._set_active_isa(before)
+        pytest.skip(f"this processor has no {request.param}")
+    yield request.param
+    _C._set_active_isa(before)
+
+
+def data(*shape, seed, dtype):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
+
+
+def run(case, dtype, device, compute, last):
+    function, image, weight, options = CASES[case]
+    channels = weight[0] if "transposed" not in case else weight[1] * options.get("groups", 1)
+    x, w = data(*image, seed=1, dtype=dtype), data(*weight, seed=2, dtype=dtype)
+    b = data(channels, seed=3, dtype=dtype)
+    x, w, b = (t.to(device, compute).requires_grad_() for t in (x, w, b))
+    given = x.to(memory_format=torch.channels_last) if last else x
+    out = function(given, w, b, **options)
+    grad = data(*out.shape, seed=4, dtype=dtype).to(device, compute)
+    return [out.detach(), *torch.autograd.grad(out, [x, w, b], grad)]
+
+
+@pytest.mark.parametrize("dtype", LIMIT)
+@pytest.mark.parametrize("case", CASES)
+def test_results_and_gradients(isa, case, dtype):
+    for last in (False, True) if len(CASES[case][1]) == 4 else (False,):
+        got = run(case, dtype, "trn", dtype, last)
+        if last:
+            assert got[0].is_contiguous(memory_format=torch.channels_last)
+        for ours, exact in zip(got, run(case, dtype, "cpu", torch.float64, False), strict=True):
+            scale = exact.abs().max() + 1
+            assert ours.dtype == dtype and ours.shape == exact.shape
+            assert (ours.cpu().double() - exact).abs().max() <= LIMIT[dtype] * 8 * scale
+
+
+def test_bits_do_not_depend_on_threads():
+    before = _C._get_compute_threads()
+    try:
+        results = []
+        for threads in (1, 3):
+            _C._set_compute_threads(threads)
+            results.append([t.cpu() for t in run("large", torch.float32, "trn", torch.float32,
+                                                 False)])
+        assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+    finally:
+        _C._set_compute_threads(before)

@@ -1,0 +1,134 @@
+"""Matrix products of every instruction set around the edges of their tiles."""
+
+import itertools
+
+import pytest
+import torch
+from torch_trn import _C
+
+pytestmark = pytest.mark.usefixtures("native")
+F = torch.nn.functional
+ISAS = ["portable", "avx2", "avx512"]
+LIMIT = {torch.float32: 2e-6, torch.float64: 1e-14, torch.bfloat16: 8e-3, torch.float16: 1e-3}
+# Around rows and columns of register tiles, thin products, panels and strips of k.
+EDGES = [(1, 17, 300), (3, 512, 33), (16, 65, 40), (17, 31, 5), (24, 33, 513), (97, 64, 256),
+         (300, 19, 257), (13, 520, 1), (289, 130, 31), (70, 1, 1030), (18, 18, 0)]
+
+
+@pytest.fixture(params=ISAS)
+def isa(request):
+    before = _C._active_isa()
+    _C._set_active_isa(request.param)
+    if _C._active_isa() != request.param:
+        _C._set_active_isa(before)
+        pytest.skip(f"this processor has no {request.param}")
+    yield request.param
+    _C._set_active_isa(before)
+
+
+def data(*shape, seed=0, dtype=torch.float32):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
+
+
+def check(got, expected, scale, dtype):
+    assert got.dtype == dtype
+    error = (got.cpu().double() - expected).abs()
+    assert (error <= LIMIT[dtype] * (scale + 1e-3)).all(), (error / (scale + 1e-3)).max().item()
+
+
+@pytest.mark.parametrize("dtype", LIMIT)
+@pytest.mark.parametrize("m, n, k", EDGES)
+def test_edges_and_layouts(isa, dtype, m, n, k):
+    for left, right in itertools.product((False, True), repeat=2):
+        a = data(k, m, seed=1, dtype=dtype).t() if left else data(m, k, seed=1, dtype=dtype)
+        b = data(n, k, seed=2, dtype=dtype).t() if right else data(k, n, seed=2, dtype=dtype)
+        check(a.to("trn") @ b.to("trn"), a.double() @ b.double(),
+              a.double().abs() @ b.double().abs(), dtype)
+
+
+@pytest.mark.parametrize("dtype", LIMIT)
+def test_any_strides_scales_and_batches(isa, dtype):
+    a, b, c = data(3, 40, 90, dtype=dtype), data(3, 90, 62, seed=1, dtype=dtype), data(
+        3, 20, 31, seed=2, dtype=dtype)
+    x, y = a[:, ::2, ::3], b[:, ::3, ::2]
+    tx, ty = a.to("trn")[:, ::2, ::3], b.to("trn")[:, ::3, ::2]
+    expected = torch.baddbmm(c.double(), x.double(), y.double(), beta=0.5, alpha=-2)
+    scale = 0.5 * c.double().abs() + 2 * (x.double().abs() @ y.double().abs())
+    check(torch.baddbmm(c.to("trn"), tx, ty, beta=0.5, alpha=-2), expected, scale, dtype)
+    out = torch.empty(3, 31, 20, dtype=dtype, device="trn").transpose(1, 2)
+    check(torch.bmm(tx, ty, out=out), x.double() @ y.double(),
+          x.double().abs() @ y.double().abs(), dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_specials_stay_where_they_belong(isa, dtype):
+    a, b = data(40, 70, dtype=dtype), data(70, 50, seed=1, dtype=dtype)
+    a[3, 69], a[5, 0], b[69, 49] = float("inf"), float("nan"), float("-inf")
+    got, expected = (a.to("trn") @ b.to("trn")).cpu(), a.double() @ b.double()
+    assert torch.equal(got.isnan(), expected.isnan())
+    assert torch.equal(got.isinf(), expected.isinf())
+    assert torch.equal(got[got.isinf()].sign().double(), expected[expected.isinf()].sign())
+
+
+def test_float32_is_no_less_accurate_than_the_cpus(isa):
+    # A wide range of exponents, and rows that cancel.
+    a = data(64, 300) * torch.exp2(data(64, 300, seed=3) * 12)
+    b = data(300, 48, seed=1) * torch.exp2(data(300, 48, seed=4) * 12)
+    a[:, 150:] = -a[:, :150]
+    b[150:] = b[:150] * (1 + 1e-3 * data(150, 48, seed=5))
+    exact = a.double() @ b.double()
+    ours = ((a.to("trn") @ b.to("trn")).cpu().double() - exact).abs().max()
+    theirs = ((a @ b).double() - exact).abs().max()
+    scale = (a.double().abs() @ b.double().abs()).max()
+    assert ours <= max(2 * theirs, 1e-7 * scale)
+
+
+def test_tiny_float32_numbers_are_kept(isa):
+    a = data(20, 33) * 2.0**-120
+    b = data(33, 40, seed=1) * 2.0**-20
+    got = (a.to("trn") @ b.to("trn")).cpu().double()
+    expected = a.double() @ b.double()
+    assert (got - expected).abs().max() <= 40 * 2.0**-149 and got.abs().max() > 0
+
+
+@pytest.mark.parametrize("m, n, k", [(1, 1, 1), (17, 33, 5), (96, 100, 1031), (13, 64, 4)])
+def test_int_mm(isa, m, n, k):
+    a = torch.randint(-128, 128, (m, k), dtype=torch.int8)
+    b = torch.randint(-128, 128, (n, k), dtype=torch.int8).t()
+    expected = (a.long() @ b.long()).int()
+    assert torch.equal(torch._int_mm(a.to("trn"), b.to("trn")).cpu(), expected)
+    assert torch.equal(torch._int_mm(a.to("trn"), b.contiguous().to("trn")).cpu(), expected)
+
+
+def test_int_mm_refuses_what_the_cpu_refuses():
+    a = torch.zeros(4, 4, dtype=torch.int8, device="trn")
+    with pytest.raises(RuntimeError, match="needs to match"):
+        torch._int_mm(a, torch.zeros(3, 4, dtype=torch.int8, device="trn"))
+    with pytest.raises(RuntimeError, match="int8"):
+        torch._int_mm(a, a.float())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("m", [1, 5, 70])
+def test_weight_only_int8(isa, m, dtype):
+    x, w = data(m, 1100, dtype=dtype), torch.randint(-128, 128, (70, 1100), dtype=torch.int8)
+    scales = data(70, seed=1, dtype=dtype) * 0.01
+    expected = x.double() @ w.double().t() * scales.double()
+    scale = x.double().abs() @ w.double().abs().t() * scales.double().abs()
+    got = torch._weight_int8pack_mm(x.to("trn"), w.to("trn"), scales.to("trn"))
+    check(got, expected, scale, dtype)
+
+
+@pytest.mark.parametrize("group", [32, 128])
+@pytest.mark.parametrize("m", [1, 9])
+def test_weight_only_int4(isa, m, group):
+    n, k = 72, 1152
+    x, codes = data(m, k, dtype=torch.bfloat16), torch.randint(16, (n, k))
+    scale_and_zero = data(k // group, n, 2, seed=1, dtype=torch.bfloat16)
+    s, z = scale_and_zero.double().unbind(2)
+    w = (codes - 8).double() * s.t().repeat_interleave(group, 1) + z.t().repeat_interleave(group, 1)
+    packed = (codes[:, ::2] << 4 | codes[:, 1::2]).to(torch.uint8).to("trn")
+    packed = torch._convert_weight_to_int4pack(packed, 4)
+    assert packed.shape == (n // 8, k // 64, 32, 2) and packed.dtype == torch.int32
+    got = torch._weight_int4pack_mm(x.to("trn"), packed, group, scale_and_zero.to("trn"))
+    check(got, x.double() @ w.t(), x.double().abs() @ w.abs().t(), torch.bfloat16)
