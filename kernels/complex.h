@@ -63,6 +63,15 @@ TRN_C complex_t<R> m_sigmoid(complex_t<R> z) {
 TRN_C complex_t<R> m_pow(complex_t<R> a, complex_t<R> b) {
   return of_std(std::pow(std_of(a), std_of(b)));
 }
+// The number of larger real part is taken out, so that its exponential cannot overflow.
+TRN_C complex_t<R> log_add_exp(complex_t<R> a, complex_t<R> b) {
+  if (is_nan(a) || is_nan(b)) return {R(__builtin_nan("")), R(__builtin_nan(""))};
+  const bool ordered = a.re <= b.re;
+  const complex_t<R> low = ordered ? a : b, high = ordered ? b : a;
+  if (low.re == high.re && low.re - low.re != 0)
+    return low.re < 0 ? low : m_log(m_exp(low) + m_exp(high));
+  return m_log1p(m_exp(low - high)) + high;
+}
 TRN_C R magnitude(complex_t<R> z) { return m_hypot(z.re, z.im); }
 #undef TRN_C
 

@@ -51,6 +51,21 @@ void logcumsumexp(const Call& call, const Range& range) {
   }
 }
 
+template <class T>
+void logcumsumexp_complex(const Call& call, const Range& range) {
+  const Operand &out = call.operand[0], &in = call.operand[1];
+  for (int64_t item = range.begin; item < range.end; ++item) {
+    T* to = out.as<T>() + line(out, item);
+    const T* from = in.as<T>() + line(in, item);
+    c128_t acc(-__builtin_inf());
+    for (int64_t i = 0; i < in.sizes[1]; ++i) {
+      const T x = from[i * in.strides[1]];
+      acc = log_add_exp(acc, c128_t(x.re, x.im));
+      to[i * out.strides[1]] = T(acc.re, acc.im);
+    }
+  }
+}
+
 template <class T, bool kMax>
 void running_extreme(const Call& call, const Range& range) {
   const Operand &out = call.operand[0], &where = call.operand[1], &in = call.operand[2];
@@ -78,6 +93,7 @@ template <class T> void cummin(const Call& c, const Range& r) { running_extreme<
 TRN_REGISTER_ALL(cumsum, cumsum);
 TRN_REGISTER_ALL(cumprod, cumprod);
 TRN_REGISTER_FLOATS(logcumsumexp, logcumsumexp);
+TRN_REGISTER_COMPLEX(logcumsumexp, logcumsumexp_complex);
 TRN_REGISTER_FLOATS(cummax, cummax);
 TRN_REGISTER_INTS(cummax, cummax);
 TRN_REGISTER_FLOATS(cummin, cummin);

@@ -1,5 +1,6 @@
 // Sequences, triangles and rolls: tensors made or rearranged by position alone.
 #include "blocks.h"
+#include "complex.h"
 #include "walk.h"
 
 namespace trn {
@@ -34,16 +35,17 @@ void arange_f64(const Call& call, const Range& range) {
 }
 
 // From both ends, so that the last element is exactly `end`. reals: start, end (each complex);
-// base in reals[4] for powers (0: none). Items are elements of the whole sequence.
+// base in reals[4] for powers where ints[0]. Items are elements of the whole sequence.
 void linspace(const Call& call, const Range& range) {
   const int64_t steps = call.operand[0].numel();
   const double start = call.reals[0], end = call.reals[2], base = call.reals[4];
+  const bool power = call.ints[0];
   const double step = steps > 1 ? (end - start) / static_cast<double>(steps - 1) : 0;
   generate<double>(call, range, [=](int64_t i) {
     const double x = i < steps / 2 ? start + step * static_cast<double>(i)
                                    : end - step * static_cast<double>(steps - 1 - i);
     const double y = steps == 1 ? start : x;
-    return base != 0 ? __builtin_pow(base, y) : y;
+    return power ? __builtin_pow(base, y) : y;
   });
 }
 void linspace_complex(const Call& call, const Range& range) {
@@ -51,8 +53,9 @@ void linspace_complex(const Call& call, const Range& range) {
   const double n = steps > 1 ? static_cast<double>(steps - 1) : 1;
   generate<c128_t>(call, range, [=](int64_t i) {
     const double t = static_cast<double>(i) / n;
-    return c128_t(call.reals[0] + (call.reals[2] - call.reals[0]) * t,
-                  call.reals[1] + (call.reals[3] - call.reals[1]) * t);
+    const c128_t z(call.reals[0] + (call.reals[2] - call.reals[0]) * t,
+                   call.reals[1] + (call.reals[3] - call.reals[1]) * t);
+    return call.ints[0] ? m_pow(c128_t(call.reals[4]), z) : z;
   });
 }
 

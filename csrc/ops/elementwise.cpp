@@ -1,6 +1,7 @@
 // Element-wise operators: every row of kernels/elementwise.def becomes a DispatchStub kernel.
 #include "ops/elementwise.h"
 
+#include <ATen/Dispatch_v2.h>
 #include <ATen/native/Activation.h>
 #include <ATen/native/BinaryOps.h>
 #include <ATen/native/DispatchStub.h>
@@ -33,6 +34,13 @@ void append(Launch& l, DType type, const c10::Scalar& s) {
 
 }  // namespace
 
+void check_fits(const c10::Scalar& value, c10::ScalarType type) {
+  AT_DISPATCH_V2(type, "trn", AT_WRAP([&] { value.to<scalar_t>(); }),
+                 AT_EXPAND(AT_ALL_TYPES_AND_COMPLEX), AT_EXPAND(AT_BAREBONES_UNSIGNED_TYPES),
+                 AT_EXPAND(AT_FLOAT8_TYPES), c10::kComplexHalf, c10::kHalf, c10::kBFloat16,
+                 c10::kBool);
+}
+
 DType compute_type(c10::ScalarType t) {
   switch (t) {
     case c10::kHalf: case c10::kBFloat16: case c10::kFloat8_e5m2: case c10::kFloat8_e4m3fn:
@@ -52,6 +60,10 @@ void map(at::TensorIteratorBase& iter, const Family& family, int64_t cost,
          c10::ArrayRef<c10::Scalar> scalars) {
   if (iter.numel() == 0) return;
   const DType type = compute_type(common_type(iter));
+  // What fills a tensor becomes an element of it; other scalars only take part in the computation.
+  const c10::ScalarType holder =
+      iter.ntensors() == 1 ? iter.dtype(0) : static_cast<c10::ScalarType>(type);
+  for (const c10::Scalar& s : scalars) check_fits(s, holder);
   launch(
       iter, family, type,
       [&](Launch& l) {

@@ -10,6 +10,8 @@ namespace trn::ops {
 
 // The type an element-wise kernel computes in for tensors of type t: float32 for halves.
 DType compute_type(c10::ScalarType t);
+// Raises PyTorch's error when a type cannot hold a value.
+void check_fits(const c10::Scalar& value, c10::ScalarType type);
 // What an iterator promotes its inputs to; the first input's type where it promotes nothing.
 c10::ScalarType common_type(const at::TensorIteratorBase& iter);
 

@@ -19,13 +19,19 @@ TRN_IMPL_FUNC(add_out)(const at::Tensor&, const at::Tensor&, const at::Scalar& a
   map(*this, add_family, 1, alpha);
 }
 
+namespace {
+bool is_tanh(std::string_view approximate) {  // raises for an unknown word
+  return at::native::get_gelutype_enum(approximate) == at::native::GeluType::Tanh;
+}
+}  // namespace
+
 TRN_IMPL_FUNC(gelu_out)(const at::Tensor&, std::string_view approximate, const at::Tensor&) {
-  map(*this, approximate == "tanh" ? gelu_tanh_family : gelu_family, 14);
+  map(*this, is_tanh(approximate) ? gelu_tanh_family : gelu_family, 14);
 }
 
 TRN_IMPL_FUNC(gelu_backward_grad_input)(const at::Tensor&, const at::Tensor&,
                                         std::string_view approximate, const at::Tensor&) {
-  map(*this, approximate == "tanh" ? gelu_tanh_backward_family : gelu_backward_family, 22);
+  map(*this, is_tanh(approximate) ? gelu_tanh_backward_family : gelu_backward_family, 22);
 }
 
 namespace {
@@ -142,6 +148,7 @@ at::Tensor& masked_fill_with(at::Tensor& self, const at::Tensor& mask, const at:
                   .add_const_input(self)
                   .add_const_input(expanded)
                   .build();
+  check_fits(value, self.scalar_type());
   if (iter.numel() == 0) return self;
   const DType type = compute_type(self.scalar_type());
   launch(iter, masked_fill_family, type, [&](Launch& l) {

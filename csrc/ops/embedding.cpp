@@ -1,5 +1,6 @@
-// Gradients of embeddings. The lookup itself is index_select.
+// Gradients of embeddings and tables held to a norm. The lookup itself is index_select.
 #include <ATen/TensorOperators.h>
+#include <ATen/TensorUtils.h>
 #include <ATen/ops/bincount.h>
 #include <ATen/ops/zeros.h>
 
@@ -28,6 +29,22 @@ at::Tensor TRN_OP(embedding_dense_backward)(const at::Tensor& grad_output,
   weight.index_add_(0, at, grad);
   if (padding_idx >= 0 && padding_idx < num_weights) weight.select(0, padding_idx).zero_();
   return weight.to(grad_output.scalar_type());
+}
+
+// Only rows that an index names are touched, each once.
+at::Tensor& TRN_OP(embedding_renorm_)(at::Tensor& self, const at::Tensor& indices, double max_norm,
+                                      double norm_type) {
+  static const Family embedding_renorm("embedding_renorm");
+  const at::TensorArg self_arg{self, "self", 1}, indices_arg{indices, "indices", 2};
+  at::checkDim("embedding_renorm_", self_arg, 2);
+  at::checkScalarTypes("embedding_renorm_", indices_arg, {at::kLong, at::kInt});
+  if (indices.numel() == 0) return self;
+  const at::Tensor used = at::zeros({self.size(0)}, self.options().dtype(at::kBool));
+  used.index_fill_(0, indices.reshape({-1}).to(at::kLong), true);
+  Launch(embedding_renorm, compute_type(self.scalar_type()))
+      .out(self).in(used).reals({max_norm, norm_type})
+      .run(self.size(0), grain_for(self.size(1) * 2));
+  return self;
 }
 
 }  // namespace trn::ops

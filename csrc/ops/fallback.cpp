@@ -51,10 +51,40 @@ void for_each_tensor(const c10::IValue& value, Visit visit) {
   }
 }
 
+// Of all tensors that a tensor is made of.
+int64_t bytes_of(const at::Tensor& t) {
+  const auto sum = [](const at::Tensor& a, const at::Tensor& b) {
+    return static_cast<int64_t>(a.nbytes() + b.nbytes());
+  };
+  switch (t.layout()) {
+    case at::kStrided: return static_cast<int64_t>(t.nbytes());
+    case at::kSparse: return sum(t._indices(), t._values());
+    case at::kSparseCsr: case at::kSparseBsr:
+      return sum(t.crow_indices(), t.col_indices()) + static_cast<int64_t>(t.values().nbytes());
+    case at::kSparseCsc: case at::kSparseBsc:
+      return sum(t.ccol_indices(), t.row_indices()) + static_cast<int64_t>(t.values().nbytes());
+    default: return 0;
+  }
+}
+
 struct Arguments {
   c10::Device device{c10::kPrivateUse1};
   int64_t bytes = 0;
+  c10::DispatchKey cpu = c10::DispatchKey::CPU;  // where the CPU's kernel for these layouts stands
 };
+
+// The CPU's kernels of a layout; of several tensors the layout that dispatch prefers counts.
+c10::DispatchKey cpu_key_of(const at::Tensor& t, c10::DispatchKey so_far) {
+  using Key = c10::DispatchKey;
+  constexpr std::pair<Key, Key> kLayouts[] = {
+      {Key::NestedTensorPrivateUse1, Key::NestedTensorCPU},
+      {Key::SparseCsrPrivateUse1, Key::SparseCsrCPU},
+      {Key::SparsePrivateUse1, Key::SparseCPU},
+      {Key::QuantizedPrivateUse1, Key::QuantizedCPU}};
+  for (const auto& [key, cpu] : kLayouts)
+    if (cpu == so_far || t.key_set().has(key)) return cpu;
+  return so_far;
+}
 
 // Refuses what CUDA refuses: tensors of several devices (a CPU scalar is fine).
 Arguments check_arguments(const c10::OperatorHandle& op, const torch::jit::Stack& stack) {
@@ -68,7 +98,8 @@ Arguments check_arguments(const c10::OperatorHandle& op, const torch::jit::Stack
                   found.device, " and ", t.device(), "! (when calling ", op.schema().name(), ")");
       found.device = t.device();
       any = true;
-      found.bytes += static_cast<int64_t>(t.nbytes());
+      found.bytes += bytes_of(t);
+      found.cpu = cpu_key_of(t, found.cpu);
     }
   };
   for (size_t i = 0; i < n; ++i) for_each_tensor(stack[stack.size() - n + i], visit);
@@ -168,15 +199,15 @@ void boxed_fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   const std::string name = name_of(op);
   const char* reason = reason_now;
   const FallbackReason inner(kNoKernel);
+  const Arguments arguments = check_arguments(op, *stack);
   TORCH_CHECK_NOT_IMPLEMENTED(
-      op.hasKernelForDispatchKey(c10::DispatchKey::CPU) ||
+      op.hasKernelForDispatchKey(arguments.cpu) ||
           op.hasKernelForDispatchKey(c10::DispatchKey::CompositeExplicitAutograd) ||
           op.hasKernelForDispatchKey(c10::DispatchKey::CompositeImplicitAutograd),
       "Could not run '", name, "' on the trn device: it has no trn kernel (", reason,
       ") and no CPU kernel to fall back to.");
   TORCH_CHECK_NOT_IMPLEMENTED(!is_view(op), "The view operator '", name,
                               "' has no trn kernel; views never fall back to the CPU.");
-  const Arguments arguments = check_arguments(op, *stack);
   TORCH_CHECK_NOT_IMPLEMENTED(fallback_mode() != FallbackMode::error, "The operator '", name,
                               "' is not run by the trn device (", reason,
                               ") and TRN_FALLBACK=error refuses to run it on the CPU.");
@@ -184,7 +215,7 @@ void boxed_fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   const c10::DeviceGuard guard(arguments.device);
   replace_generator(op, *stack, arguments.device);
   const auto start = std::chrono::steady_clock::now();
-  at::native::cpu_fallback(op, stack, /*error_on_views=*/true);
+  at::native::cpu_fallback(op, stack, /*error_on_views=*/true, arguments.cpu);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   std::lock_guard lock(mutex);
   seconds_by_line[{name, line}] += took.count();

@@ -129,7 +129,7 @@ std::vector<at::Tensor> even_edges(const at::Tensor& points, at::IntArrayRef bin
                                    std::optional<at::ArrayRef<double>> range) {
   const int64_t dims = points.size(1);
   TORCH_CHECK(static_cast<int64_t>(bins.size()) == dims,
-              "histogramdd: The size of bins must be equal to the innermost dimension of the input");
+              "histogramdd: The size of bins must be equal to the innermost dimension of the input.");
   TORCH_CHECK(!range || static_cast<int64_t>(range->size()) == 2 * dims,
               "torch.histogramdd: range should have ", 2 * dims, " elements");
   std::vector<at::Tensor> edges;
@@ -195,7 +195,7 @@ at::Tensor TRN_OP(_histogramdd_from_bin_tensors)(const at::Tensor& self, at::Ten
                                                  bool density) {
   const at::Tensor points = as_points(self);
   TORCH_CHECK(static_cast<int64_t>(bins.size()) == points.size(1),
-              "histogramdd: The size of bins must be equal to the innermost dimension of the input");
+              "histogramdd: The size of bins must be equal to the innermost dimension of the input.");
   return boxes(points, bins, flat(weight), density);
 }
 

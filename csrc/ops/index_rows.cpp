@@ -1,6 +1,7 @@
 // index_select, index_add and index_reduce: a vector of indices along one dimension.
 #include <ATen/Dispatch.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/MemoryOverlap.h>
 #include <ATen/WrapDimUtils.h>
 #include <ATen/native/Resize.h>
 #include <ATen/ops/empty.h>
@@ -68,6 +69,9 @@ at::Tensor& TRN_OP(index_select_out)(const at::Tensor& self, int64_t dim, const 
   at::DimVector sizes(self.sizes());
   if (self.dim()) sizes[dim] = index.numel();
   at::native::resize_output(out, sizes);
+  at::assert_no_internal_overlap(out);
+  at::assert_no_overlap(out, self);
+  at::assert_no_overlap(out, index);
   select_into(out, self, dim, index);
   return out;
 }

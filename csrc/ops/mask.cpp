@@ -1,5 +1,6 @@
 // What a mask selects: nonzero, count_nonzero, masked_select, masked_scatter.
 #include <ATen/ExpandUtils.h>
+#include <ATen/MemoryOverlap.h>
 #include <ATen/native/Resize.h>
 #include <ATen/ops/cumsum.h>
 #include <ATen/ops/empty.h>
@@ -88,6 +89,9 @@ at::Tensor& TRN_OP(masked_select_out)(const at::Tensor& self, const at::Tensor& 
   TORCH_CHECK(mask.scalar_type() == at::kBool, "masked_select: expected BoolTensor for mask");
   TORCH_CHECK(self.scalar_type() == out.scalar_type(),
               "masked_select(): self and result must have the same scalar type");
+  at::assert_no_internal_overlap(out);
+  at::assert_no_overlap(out, self);
+  at::assert_no_overlap(out, mask);
   const auto [flags, values] = at::expand_outplace(mask, self);
   if (values->numel() == 0) {
     at::native::resize_output(out, {0});

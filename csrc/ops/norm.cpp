@@ -169,8 +169,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> TRN_OP(native_group_norm)(
   at::Tensor rstd = at::empty_like(mean);
   const bool affine = (weight && weight->defined()) || (bias && bias->defined());
   at::Tensor out = at::empty(in.sizes(), in.options().dtype(affine ? stat_type(in) : in.scalar_type()));
-  if (in.numel() == 0) return {at::empty_like(in), mean, rstd};
-  forward(out, mean, rstd, in, {}, {}, N * group, C / group * HxW, eps, true);
+  if (in.numel()) forward(out, mean, rstd, in, {}, {}, N * group, C / group * HxW, eps, true);
   if (affine) {
     const auto channel = [&](const Optional& t, double otherwise) {
       return t && t->defined() ? t->reshape({1, C, 1})
@@ -180,15 +179,19 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> TRN_OP(native_group_norm)(
     at::addcmul_out(flat, channel(bias, 0), out.view({N, C, HxW}), channel(weight, 1));
     out = y;
   }
-  return {out, mean, rstd};
+  // Kept in the type of the parameters, as on CUDA.
+  const at::ScalarType kept =
+      weight && weight->defined() ? weight->scalar_type() : in.scalar_type();
+  return {out, mean.to(kept), rstd.to(kept)};
 }
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor> TRN_OP(native_group_norm_backward)(
-    const at::Tensor& grad_out, const at::Tensor& input, const at::Tensor& mean,
-    const at::Tensor& rstd, const Optional& weight, int64_t N, int64_t C, int64_t HxW,
+    const at::Tensor& grad_out, const at::Tensor& input, const at::Tensor& kept_mean,
+    const at::Tensor& kept_rstd, const Optional& weight, int64_t N, int64_t C, int64_t HxW,
     int64_t group, std::array<bool, 3> output_mask) {
   const at::Tensor grad = grad_out.contiguous(), in = input.contiguous();
   const at::ScalarType stat = stat_type(in);
+  const at::Tensor mean = kept_mean.to(stat), rstd = kept_rstd.to(stat);
   const int64_t rows = N * group, length = C / group * HxW;
   at::Tensor gx, gw, gb;
   if (output_mask[0]) {

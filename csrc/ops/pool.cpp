@@ -151,14 +151,21 @@ std::tuple<at::Tensor&, at::Tensor&> TRN_OP(max_pool3d_with_indices_out)(
     const at::Tensor& self, at::IntArrayRef kernel_size, at::IntArrayRef stride,
     at::IntArrayRef padding, at::IntArrayRef dilation, bool ceil_mode, at::Tensor& out,
     at::Tensor& indices) {
+  const Windows w = Windows::of(kernel_size, stride, padding, dilation, 3);
   TORCH_CHECK(self.dim() == 4 || self.dim() == 5,
               "non-empty 4D or 5D (batch mode) tensor expected for input");
-  const Windows w = Windows::of(kernel_size, stride, padding, dilation, 3);
   std::vector<int64_t> sizes(self.sizes().begin(), self.sizes().end() - 3);
   for (int d = 0; d < 3; ++d)
     sizes.push_back(at::native::pooling_output_shape<int64_t>(self.size(self.dim() - 3 + d), w.ints[d],
                                                               w.ints[6 + d], w.ints[3 + d],
                                                               w.ints[9 + d], ceil_mode));
+  const auto window = [&](int i) { return static_cast<int>(w.ints[i]); };
+  const int64_t* in = &self.sizes().end()[-4];
+  const int64_t* made = &sizes.end()[-4];
+  at::native::pool3d_shape_check(
+      self, in[0], window(0), window(1), window(2), window(3), window(4), window(5), window(6),
+      window(7), window(8), window(9), window(10), window(11), in[1], in[2], in[3], made[1],
+      made[2], made[3], "max_pool3d_with_indices_out()");
   out.resize_(sizes);
   indices.resize_(sizes);
   run_max(self, w, 3, out, indices);

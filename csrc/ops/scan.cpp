@@ -55,6 +55,7 @@ void TRN_OP(_cummin_helper)(const at::Tensor& self, at::Tensor& values, at::Tens
 }
 
 at::Tensor& TRN_OP(_logcumsumexp_out)(const at::Tensor& self, int64_t dim, at::Tensor& out) {
+  dim = at::maybe_wrap_dim(dim, self.dim());
   at::native::resize_output(out, self.sizes());
   scan(out, self, dim, logcumsumexp_family);
   return out;

@@ -40,6 +40,7 @@ int64_t steps_between(const at::Scalar& start, const at::Scalar& end, const at::
                   (step.toDouble() < 0 && end.toDouble() <= start.toDouble()),
               "upper bound and lower bound inconsistent with step sign");
   if (type == at::kLong) {
+    TORCH_CHECK_VALUE(step.toLong() != 0, "step must be nonzero");
     const int64_t sign = step.toLong() > 0 ? 1 : -1;
     return (end.toLong() - start.toLong() + step.toLong() - sign) / step.toLong();
   }
@@ -53,16 +54,16 @@ void into(at::Tensor& out, F f) {
   if (!dense.is_same(out)) out.copy_(dense);
 }
 
-at::Tensor& spaced(const at::Scalar& start, const at::Scalar& end, int64_t steps, double base,
-                   at::Tensor& out) {
+at::Tensor& spaced(const at::Scalar& start, const at::Scalar& end, int64_t steps,
+                   std::optional<double> base, at::Tensor& out) {
   TORCH_CHECK(steps >= 0, "number of steps must be non-negative");
   if (out.numel() != steps) out.resize_({steps});
   if (steps == 0) return out;
   const auto a = start.toComplexDouble(), b = end.toComplexDouble();
   into(out, [&](at::Tensor& dense) {
     Launch(linspace_family, out.is_complex() ? DType::c128 : DType::f64)
-        .out(dense).reals({a.real(), a.imag(), b.real(), b.imag(), base})
-        .run(steps, grain_for(base != 0 ? 40 : 4));
+        .out(dense).reals({a.real(), a.imag(), b.real(), b.imag(), base.value_or(0)})
+        .ints({base.has_value()}).run(steps, grain_for(base ? 40 : 4));
   });
   return out;
 }
@@ -108,7 +109,7 @@ at::Tensor& TRN_OP(range_out)(const at::Scalar& start, const at::Scalar& end,
 
 at::Tensor& TRN_OP(linspace_out)(const at::Scalar& start, const at::Scalar& end, int64_t steps,
                                  at::Tensor& out) {
-  return spaced(start, end, steps, 0, out);
+  return spaced(start, end, steps, std::nullopt, out);
 }
 at::Tensor& TRN_OP(logspace_out)(const at::Scalar& start, const at::Scalar& end, int64_t steps,
                                  double base, at::Tensor& out) {

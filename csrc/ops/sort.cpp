@@ -222,6 +222,7 @@ Pair TRN_OP(kthvalue_values)(const at::Tensor& self, int64_t k, int64_t dim, boo
                     " to have non-zero size.");
   TORCH_CHECK(k >= 1 && k <= n, "kthvalue(): selected number k out of range for dimension ",
               wrapped);
+  at::assert_no_overlap(self, values);
   return select_rank("kthvalue", self, dim, keepdim, kGiven, k - 1, values, indices);
 }
 

@@ -45,6 +45,25 @@ std::optional<at::Tensor> allowed(const std::optional<at::Tensor>& mask,
   return keep;
 }
 
+void check_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                     int64_t width, int64_t heads, const at::Tensor& weight,
+                     const at::Tensor& bias) {
+  TORCH_CHECK(query.dim() == 3, "expected 3-D `query`, got ", query.dim(), "-D tensor");
+  TORCH_CHECK(query.size(2) == width, "passed-in embed_dim ", width,
+              " didn't match last dim of query ", query.size(2));
+  TORCH_CHECK(key.dim() == 3, "expected 3-D `key`, got ", key.dim(), "-D tensor");
+  TORCH_CHECK(value.dim() == 3, "expected 3-D `value`, got ", value.dim(), "-D tensor");
+  TORCH_CHECK(query.sizes() == key.sizes() && key.sizes() == value.sizes(),
+              "expected `query`/`key`/`value` shapes to match");
+  TORCH_CHECK(weight.dim() == 2, "expected 2-D `qkv_weight`, got ", weight.dim(), "-D tensor");
+  TORCH_CHECK(3 * width == weight.size(0), "expected `qkv_weight` first dim to be 3x embed_dim");
+  TORCH_CHECK(width == weight.size(1), "expected `qkv_weight` second dim to be embed_Dim");
+  TORCH_CHECK(bias.dim() == 1, "expected 1-D `qkv_bias`, got ", bias.dim(), "-D tensor");
+  TORCH_CHECK(bias.size(0) == 3 * width,
+              "expected `qkv_bias` first dim and first dim of query to be equal");
+  TORCH_CHECK(width % heads == 0, "`embed_dim` must divide evenly by `num_heads`");
+}
+
 }  // namespace
 
 // query, key, value [batch, length, embed_dim] -> (output like query, weights or undefined).
@@ -54,20 +73,7 @@ std::tuple<at::Tensor, at::Tensor> TRN_OP(_native_multi_head_attention)(
     const at::Tensor& proj_weight, const at::Tensor& proj_bias,
     const std::optional<at::Tensor>& mask, bool need_weights, bool average_attn_weights,
     std::optional<int64_t> mask_type) {
-  for (const at::Tensor* t : {&query, &key, &value})
-    TORCH_CHECK(t->dim() == 3, "expected 3-D `query`, `key` and `value`, got ", t->dim(),
-                "-D tensor");
-  TORCH_CHECK(query.size(2) == embed_dim, "passed-in embed_dim ", embed_dim,
-              " didn't match last dim of query ", query.size(2));
-  TORCH_CHECK(query.sizes() == key.sizes() && key.sizes() == value.sizes(),
-              "expected `query`/`key`/`value` shapes to match");
-  TORCH_CHECK(qkv_weight.dim() == 2 && qkv_weight.size(0) == 3 * embed_dim &&
-                  qkv_weight.size(1) == embed_dim,
-              "expected `qkv_weight` to be of shape [3 * embed_dim, embed_dim], got ",
-              qkv_weight.sizes());
-  TORCH_CHECK(qkv_bias.dim() == 1 && qkv_bias.size(0) == 3 * embed_dim,
-              "expected `qkv_bias` of 3 * embed_dim elements, got ", qkv_bias.sizes());
-  TORCH_CHECK(embed_dim % num_head == 0, "`embed_dim` must divide evenly by `num_heads`");
+  check_attention(query, key, value, embed_dim, num_head, qkv_weight, qkv_bias);
   if (query.numel() == 0) return {at::empty_like(query), at::Tensor()};
 
   const Projections x = project(query, key, value, qkv_weight, qkv_bias, num_head);

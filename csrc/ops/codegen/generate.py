@@ -21,6 +21,7 @@ import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import layouts
 import torchgen
 from torchgen import dest
 from torchgen.context import native_function_manager
@@ -103,7 +104,7 @@ class Excluded(dict):
 def excluded() -> Excluded:
     rows = Excluded()
     for line in (HERE / "not_native.txt").read_text().splitlines():
-        if line.strip() and not line.startswith("#"):
+        if line.strip() and not line.startswith(("#", "layout:")):
             name, _, reason = line.partition(":")
             if not reason.strip():
                 raise SystemExit(f"not_native.txt: {line!r} gives no reason")
@@ -196,9 +197,12 @@ def declare_own(chosen: Chosen) -> str:
     return "\n".join(lines).replace("TORCH_API ", "")
 
 
-def choose_all(own: dict, skip: dict) -> list[Chosen]:
+def parse():
     root = Path(torchgen.__file__).parent / "packaged/ATen/native"
-    parsed = parse_native_yaml(str(root / "native_functions.yaml"), str(root / "tags.yaml"))
+    return parse_native_yaml(str(root / "native_functions.yaml"), str(root / "tags.yaml"))
+
+
+def choose_all(own: dict, skip: dict, parsed) -> list[Chosen]:
     indices = parsed.backend_indices
     out: list[Chosen] = []
     for item in get_grouped_native_functions(parsed.native_functions):
@@ -287,12 +291,16 @@ def main() -> None:
     own = scan(args.sources)
     files = {name: path for name, (_, path) in own.items()}
     skip = excluded()
-    chosen = choose_all(own, skip)
+    parsed = parse()
+    chosen = choose_all(own, skip, parsed)
     if own:
         lost = ", ".join(f"{name} ({path.name})" for name, (_, path) in own.items())
         raise SystemExit(f"no operator of torch {torchgen.__name__} matches: {lost}")
     write_structured_headers(chosen, files, args.sources, args.out)
     write_shards(chosen, args.shards, args.out, files)
+    text = layouts.text_of(parsed.native_functions, parsed.backend_indices,
+                           layouts.skipped(HERE / "not_native.txt"))
+    write_if_changed(args.out / "register_layouts.cpp", text)
 
 
 if __name__ == "__main__":
