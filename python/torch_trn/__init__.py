@@ -61,6 +61,7 @@ def _register() -> None:
 
 _register()
 from . import migration as migration  # noqa: E402
+from .coverage import op_status as op_status  # noqa: E402
 
 if _os.environ.get("TORCH_TRN_MIGRATE", "0") not in ("", "0"):
     migration.activate()

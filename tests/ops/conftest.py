@@ -21,3 +21,10 @@ def native():
     yield
     assert _C._launch_count() > before, "no kernel was launched"
     assert _C._fallback_counts() == {}
+
+
+def pytest_terminal_summary(terminalreporter):
+    from .exclusions import EXCLUDED, LIMIT
+
+    terminalreporter.write_line(
+        f"operator database: {len(EXCLUDED)} exclusions (at most {LIMIT}), tests/ops/exclusions.py")

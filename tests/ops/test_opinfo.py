@@ -1,132 +1,68 @@
-"""PyTorch's operator database on trn against the CPU: a fixed sample of every entry."""
+"""PyTorch's operator database on trn against the CPU: a fixed sample of every entry.
+
+The same checks over all samples: python -m tests.ops.sweep
+"""
 
 import pytest
 import torch
-from torch.testing._internal.common_methods_invocations import op_db
-from torch.utils._pytree import tree_flatten, tree_map
+from torch.testing._internal.common_device_type import instantiate_device_type_tests, ops
+from torch.testing._internal.common_utils import TestCase
 from torch_trn import _C
 
-from .exclusions import FORWARD, GRADIENT
+from . import exclusions, opdb
+from .checks import CHECKS, Skipped
 
-SAMPLES = 4
-TOLERANCE = {
-    torch.float32: {"rtol": 1e-4, "atol": 1e-4},
-    torch.int64: {"rtol": 1e-4, "atol": 1e-4},
-    torch.bool: {"rtol": 1e-4, "atol": 1e-4},
-}
-# Entries whose results may differ in order among equals, so that only values are compared.
-TIES = {"topk", "kthvalue", "sort", "argsort", "msort", "mode", "median", "nanmedian"}
+ENTRIES = list(opdb.ENTRIES.values())
+for _op in ENTRIES:
+    _op.dtypesIf["trn"] = set(opdb.types_of(_op))
 
 
-def full_name(op):
-    return op.name + ("." + op.variant_test_name if op.variant_test_name else "")
-
-
-def entries(dtype, excluded):
-    for op in op_db:
-        name = full_name(op)
-        if dtype in op.dtypes and name not in excluded and not name.startswith("jiterator"):
-            yield pytest.param(op, id=name)
-
-
-def on_trn(tree):
-    def move(x):
-        if isinstance(x, torch.Tensor):
-            return x.detach().to("trn").requires_grad_(x.requires_grad)
-        if isinstance(x, torch.device):
-            return torch.device("trn:0")
-        return "trn" if isinstance(x, str) and x == "cpu" else x
-
-    return tree_map(move, tree)
-
-
-def samples_of(op, dtype, requires_grad):
-    for i, sample in enumerate(op.sample_inputs("cpu", dtype, requires_grad=requires_grad)):
-        if i == SAMPLES:
-            return
-        yield sample
-
-
-def tensors(tree):
-    return [t for t in tree_flatten(tree)[0] if isinstance(t, torch.Tensor)]
-
-
-def assert_same(got, expected, op, dtype):
-    got, expected = tensors(got), tensors(expected)
-    assert len(got) == len(expected)
-    for g, e in zip(got, expected, strict=True):
-        if op.name in TIES and e.dtype == torch.int64 and dtype != torch.int64:
-            continue
-        assert g.device.type == "trn"
-        torch.testing.assert_close(g.cpu(), e, equal_nan=True, **TOLERANCE[dtype])
-
-
-@pytest.mark.parametrize("op", entries(torch.float32, FORWARD))
-def test_forward_float32(op):
-    check_forward(op, torch.float32)
-
-
-@pytest.mark.parametrize("op", entries(torch.int64, FORWARD))
-def test_forward_int64(op):
-    check_forward(op, torch.int64)
-
-
-@pytest.mark.parametrize("op", entries(torch.bool, FORWARD))
-def test_forward_bool(op):
-    check_forward(op, torch.bool)
-
-
-def check_forward(op, dtype):
-    for sample in samples_of(op, dtype, requires_grad=False):
+class TestOperators(TestCase):
+    def run_check(self, check, op, dtype, limit):
+        word = str(dtype).removeprefix("torch.")
+        if why := exclusions.reason(opdb.full_name(op), word, check):
+            self.skipTest(f"excluded: {why}")
         try:
-            expected = op(sample.input, *sample.args, **sample.kwargs)
-        except (RuntimeError, NotImplementedError, TypeError, ValueError):
-            continue  # the CPU refuses this sample itself
-        args = on_trn((sample.input, sample.args, sample.kwargs))
-        try:
-            got = op(args[0], *args[1], **args[2])
-        except NotImplementedError as refusal:
-            # A type without a kernel is refused in CUDA's words; nothing else may be.
-            assert "_trn\" not implemented for '" in str(refusal), refusal
-            continue
-        if op.name in TIES and dtype != torch.float32:
-            got, expected = tensors(got)[:1], tensors(expected)[:1]
-            if op.name == "argsort":
-                continue
-        assert_same(got, expected, op, dtype)
+            CHECKS[check](op, dtype, limit)
+        except Skipped as why:
+            self.skipTest(str(why))
+
+    @ops(ENTRIES, allowed_dtypes=opdb.DTYPES)
+    def test_forward(self, device, dtype, op):
+        self.run_check("forward", op, dtype, 2)
+
+    @ops([op for op in ENTRIES if op.supports_autograd], allowed_dtypes=(torch.float32,))
+    def test_gradient(self, device, dtype, op):
+        self.run_check("gradient", op, dtype, 2)
+
+    @ops([op for op in ENTRIES if op.error_inputs_func], allowed_dtypes=opdb.DTYPES)
+    def test_errors(self, device, dtype, op):
+        if dtype != opdb.types_of(op)[0]:
+            return  # the wrong uses are the same for every type
+        self.run_check("errors", op, dtype, None)
 
 
-@pytest.mark.parametrize(
-    "op",
-    [p for p in entries(torch.float32, {**FORWARD, **GRADIENT}) if p.values[0].supports_autograd],
-)
-def test_gradient_float32(op):
-    for sample in samples_of(op, torch.float32, requires_grad=True):
-        here = (sample.input, sample.args, sample.kwargs)
-        there = on_trn(here)
-        expected = gradients(op, here)
-        if expected is not None:
-            assert_same(gradients(op, there), expected, op, torch.float32)
+instantiate_device_type_tests(TestOperators, globals(), only_for=("trn",))
 
 
-def gradients(op, tree):
-    """Gradients of the sum of all differentiable outputs, or None if the sample has none."""
-    inputs = [t for t in tensors(tree) if t.requires_grad]
-    outputs = [
-        t for t in tensors(op(tree[0], *tree[1], **tree[2])) if t.requires_grad and t.numel()
-    ]
-    if not inputs or not outputs:
-        return None
-    loss = sum(o.abs().sum() if o.is_complex() else o.sum() for o in outputs)
-    found = torch.autograd.grad(loss, inputs, allow_unused=True)
-    return [torch.zeros_like(i) if g is None else g for g, i in zip(found, inputs, strict=True)]
-
-
-def test_exclusions_name_entries_and_reasons():
-    names = {full_name(op) for op in op_db}
-    for table in (FORWARD, GRADIENT):
-        for name, reason in table.items():
-            assert name in names, f"{name} is no entry of op_db any more"
-            assert len(reason) > 10
-    print(f"exclusions: {len(FORWARD)} forward, {len(GRADIENT)} gradient")
+def test_exclusions_name_entries_and_reasons(record_property):
+    for entry, dtype, check, why in exclusions.EXCLUDED:
+        assert dtype == "*" or hasattr(torch, dtype)
+        assert check == "*" or check in CHECKS
+        assert len(why) > 10
+        assert any(exclusions.matches(entry, name) for name in opdb.ENTRIES), (
+            f"{entry} is no entry of op_db any more")
+    count = len(exclusions.EXCLUDED)
+    record_property("exclusions", count)
+    assert count <= exclusions.LIMIT, "exclusions may not grow silently: raise LIMIT in review"
     assert _C._launch_count() > 0
+
+
+def test_a_wrong_result_is_seen():
+    right = torch.ones(3)
+    with pytest.raises(AssertionError, match="differs by 1"):
+        opdb.worst([torch.zeros(3).to("trn")], [right])
+    with pytest.raises(AssertionError, match="lies on cpu"):
+        opdb.worst([right], [right])
+    with pytest.raises(AssertionError, match="float64, not torch.float32"):
+        opdb.worst([right.double().to("trn")], [right])

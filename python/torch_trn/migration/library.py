@@ -32,7 +32,9 @@ def for_trn(original):
     @functools.wraps(original)
     def impl(self, op_name, fn, dispatch_key="", **kwargs):
         key = dispatch_key or self.dispatch_key
-        if key in _KEYS and not _has_one(self.ns, op_name, _KEYS[key]):
+        # A library of one key takes no other: what it registers is CUDA's own.
+        if key in _KEYS and self.dispatch_key not in _KEYS \
+                and not _has_one(self.ns, op_name, _KEYS[key]):
             _C._note_redirection(redirection)
             key = _KEYS[key]
         return original(self, op_name, fn, key, **kwargs)

@@ -10,14 +10,16 @@ __all__ = ["fallback_details", "fallback_report", "reset_fallback_stats", "set_f
 def fallback_report(by: str = "op") -> dict:
     """Calls that ran on the CPU since the start or the last reset.
 
-    ``by="op"``: {operator: count}; ``by="line"``: {(operator, "file:line"): count}.
-    Raises ValueError for another ``by``.
+    ``by="op"``: {operator: calls}; ``by="line"``: {(operator, "file:line" of the user's program):
+    {"calls", "bytes" moved between device and host, "reason"}}. Raises ValueError for another
+    ``by``.
     """
-    return {key: entry["calls"] for key, entry in fallback_details(by).items()}
+    details = fallback_details(by)
+    return {key: e["calls"] for key, e in details.items()} if by == "op" else details
 
 
 def fallback_details(by: str = "op") -> dict:
-    """The same with {"calls", "bytes" moved between device and host, "reason"} for each."""
+    """The same with calls, bytes and reason for each in both forms."""
     if by == "op":
         return _C._fallback_counts()
     if by == "line":

@@ -1,0 +1,135 @@
+"""PyTorch's operator database as pairs of equal inputs: one on the CPU, one on trn."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from torch.testing._internal.common_methods_invocations import op_db
+from torch.utils._pytree import tree_flatten, tree_map
+
+DTYPES = (
+    torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.int64, torch.int32,
+    torch.int16, torch.int8, torch.uint8, torch.bool, torch.complex64, torch.complex128,
+)
+# How far from the CPU a result may lie, relatively and absolutely. The CPU adds in another order.
+TOLERANCE = {
+    torch.float64: 1e-7, torch.complex128: 1e-7, torch.bfloat16: 3e-2, torch.float16: 5e-3,
+}
+WIDER = {
+    torch.float32: torch.float64, torch.bfloat16: torch.float64, torch.float16: torch.float64,
+    torch.complex64: torch.complex128,
+}
+# Entries that keep their statistics in float32 for halves, as CUDA does and the CPU does not.
+FLOAT_STATISTICS = {
+    "native_layer_norm", "native_batch_norm", "_native_batch_norm_legit", "_batch_norm_with_update",
+}
+# Entries with outputs whose order among equals is not told: those outputs are not compared.
+TIES = {"topk", "kthvalue", "sort", "argsort", "msort", "mode", "median", "nanmedian"}
+
+
+def full_name(op) -> str:
+    return op.name + ("." + op.variant_test_name if op.variant_test_name else "")
+
+
+ENTRIES = {full_name(op): op for op in op_db if not op.name.startswith("jiterator")}
+
+
+def types_of(op) -> list[torch.dtype]:
+    """Types that the CPU or CUDA has for this entry."""
+    known = set(op.dtypes) | set(op.dtypesIf.get("cuda", op.dtypes))
+    return [d for d in DTYPES if d in known]
+
+
+def cuda_has(op, dtype: torch.dtype) -> bool:
+    return dtype in set(op.dtypesIf.get("cuda", op.dtypes))
+
+
+def tensors(tree) -> list[torch.Tensor]:
+    return [t for t in tree_flatten(tree)[0] if isinstance(t, torch.Tensor)]
+
+
+def on_trn(tree):
+    """The same inputs on trn; devices named in them become trn too."""
+    def move(x):
+        if isinstance(x, torch.Tensor):
+            return x.detach().to("trn").requires_grad_(x.requires_grad)
+        if isinstance(x, torch.device):
+            return torch.device("trn:0")
+        return "trn" if isinstance(x, str) and x == "cpu" else x
+
+    return tree_map(move, tree)
+
+
+def widened(tree, dtype: torch.dtype):
+    """The same inputs with floating tensors of `dtype` (and named types) in the wider one."""
+    def widen(x):
+        if isinstance(x, torch.Tensor) and x.dtype == dtype:
+            return x.detach().to(WIDER.get(dtype, dtype)).requires_grad_(x.requires_grad)
+        return WIDER.get(dtype, dtype) if x is dtype else x
+
+    return tree_map(widen, tree)
+
+
+def samples(op, dtype: torch.dtype, limit: int | None, requires_grad: bool = False):
+    """The first samples of an entry as (input, args, kwargs) on the CPU, always the same ones."""
+    torch.manual_seed(0)
+    made = op.sample_inputs("cpu", dtype, requires_grad=requires_grad)
+    for s in itertools.islice(made, limit):
+        yield s.input, s.args, s.kwargs
+
+
+def call(function, tree):
+    return function(tree[0], *tree[1], **tree[2])
+
+
+def compared(op, outputs, dtype: torch.dtype) -> list[torch.Tensor]:
+    """The outputs that have to agree."""
+    found = tensors(outputs)
+    if op.name in TIES:
+        integer = len(found) == 1 and op.name == "argsort"
+        return [] if integer else found[:1]
+    if op.name in FLOAT_STATISTICS and dtype in (torch.bfloat16, torch.float16):
+        found[1:] = [t.to(torch.float32) for t in found[1:]]
+    return found
+
+
+def host(t: torch.Tensor) -> torch.Tensor:
+    t = t.detach()
+    t = t.to_dense() if t.layout != torch.strided else t
+    return t.cpu()
+
+
+def difference(got: torch.Tensor, expected: torch.Tensor) -> float:
+    """Largest |got - expected| / max(1, |expected|); infinite where one of them is not finite."""
+    if not expected.numel():
+        return 0.0
+    wide = torch.complex128 if expected.is_complex() else torch.float64
+    got, expected = got.to(wide), expected.to(wide)
+    error = (got - expected).abs() / expected.abs().clamp(min=1)
+    same = (got == expected) | (got.isnan() & expected.isnan())
+    return error.where(~same, 0).nan_to_num(float("inf")).max().item()
+
+
+def worst(got, expected, exact=None) -> float:
+    """Checks kinds, types and shapes, and returns the largest difference of all outputs.
+
+    `exact` makes the same outputs in a wider type; it is asked for when the CPU disagrees by more
+    than the tolerance, and then the smaller difference counts.
+    """
+    assert len(got) == len(expected), f"{len(got)} outputs, not {len(expected)}"
+    largest, wide = 0.0, None
+    for i, (g, e) in enumerate(zip(got, expected, strict=True)):
+        assert g.device.type == "trn", f"output {i} lies on {g.device}"
+        assert g.dtype == e.dtype, f"output {i} is {g.dtype}, not {e.dtype}"
+        assert g.shape == e.shape, f"output {i} is {tuple(g.shape)}, not {tuple(e.shape)}"
+        g, e = host(g), host(e)
+        error = difference(g, e)
+        if error > TOLERANCE.get(e.dtype, 1e-4) and exact and e.dtype in WIDER:
+            wide = exact() if wide is None else wide
+            if wide and len(wide) == len(expected):
+                error = min(error, difference(g, host(wide[i]).to(e.dtype)))
+        largest = max(largest, error)
+        assert error <= TOLERANCE.get(e.dtype, 1e-4), (
+            f"output {i} of {len(got)}, {e.dtype} {tuple(e.shape)}, differs by {error:.3g}")
+    return largest
