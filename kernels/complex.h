@@ -4,6 +4,7 @@
 
 #include <complex>
 
+#include "complex_arithmetic.h"
 #include "math.h"
 
 namespace trn {
@@ -15,18 +16,9 @@ template <class R> TRN_INLINE complex_t<R> of_std(std::complex<R> z) {
 }
 
 #define TRN_C template <class R> TRN_INLINE
-TRN_C complex_t<R> operator+(complex_t<R> a, complex_t<R> b) { return {a.re + b.re, a.im + b.im}; }
-TRN_C complex_t<R> operator-(complex_t<R> a, complex_t<R> b) { return {a.re - b.re, a.im - b.im}; }
-TRN_C complex_t<R> operator-(complex_t<R> a) { return {-a.re, -a.im}; }
-TRN_C complex_t<R> operator*(complex_t<R> a, complex_t<R> b) {
-  return {a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
-}
 TRN_C complex_t<R> operator/(complex_t<R> a, complex_t<R> b) {
   return of_std(std_of(a) / std_of(b));
 }
-TRN_C complex_t<R>& operator+=(complex_t<R>& a, complex_t<R> b) { return a = a + b; }
-TRN_C bool operator==(complex_t<R> a, complex_t<R> b) { return a.re == b.re && a.im == b.im; }
-TRN_C bool operator!=(complex_t<R> a, complex_t<R> b) { return !(a == b); }
 TRN_C bool is_nan(complex_t<R> z) { return z.re != z.re || z.im != z.im; }
 
 #define TRN_COMPLEX1(name) \

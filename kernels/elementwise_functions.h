@@ -74,17 +74,17 @@ TRN_F power_by(T a, T e) {
   return m_pow(a, e);
 }
 
+// In double, because the two parts of the sum may cancel.
 TRN_F log_add_exp(T a, T b) {
-  if (m_fabs(a) == infinity<T>() && a == b) return a;
-  const T m = a > b ? a : b;
-  return is_nan(a + b) && (is_nan(a) || is_nan(b)) ? a + b : m + m_log1p(m_exp(-m_fabs(a - b)));
+  if ((m_fabs(a) == infinity<T>() && a == b) || is_nan(a) || is_nan(b)) return a + b;
+  const double x = a, y = b, m = x > y ? x : y;
+  return static_cast<T>(m + __builtin_log1p(__builtin_exp(-__builtin_fabs(x - y))));
 }
 TRN_F log_add_exp2(T a, T b) {
-  if (m_fabs(a) == infinity<T>() && a == b) return a;
-  const T m = a > b ? a : b;
-  return is_nan(a + b) && (is_nan(a) || is_nan(b))
-             ? a + b
-             : m + m_log1p(m_exp2(-m_fabs(a - b))) * T(1.44269504088896340736);
+  if ((m_fabs(a) == infinity<T>() && a == b) || is_nan(a) || is_nan(b)) return a + b;
+  const double x = a, y = b, m = x > y ? x : y;
+  return static_cast<T>(m + __builtin_log1p(__builtin_exp2(-__builtin_fabs(x - y))) *
+                                1.44269504088896340736);
 }
 
 TRN_F shift_left(T a, T b) {
@@ -168,8 +168,17 @@ TRN_F digamma_of(T value) {
 
 TRN_F logit_of(T a, T eps) {
   const T x = eps < 0 ? a : a < eps ? eps : a > T(1) - eps ? T(1) - eps : a;
-  return m_log(x / (T(1) - x));
+  // In double: around 1/2 the quotient is near 1, where log loses what rounding took from it.
+  const double wide = static_cast<double>(x);
+  return static_cast<T>(__builtin_log(wide / (1 - wide)));
 }
+// sin(pi x) / (pi x); in double, where pi x does not overflow for a float.
+TRN_F sinc_of(T x) {
+  const double y = 3.14159265358979323846 * static_cast<double>(x);
+  return x == 0 ? T(1) : static_cast<T>(__builtin_sin(y) / y);
+}
+// In double: float's own loses digits near the zeros of log |Gamma|.
+TRN_F log_gamma_of(T x) { return static_cast<T>(__builtin_lgamma(static_cast<double>(x))); }
 TRN_F logit_slope(T grad, T x, T eps) {
   if (eps < 0) return x < 0 || x > 1 ? not_a_number<T>() : grad / (x * (T(1) - x));
   return x < eps || x > T(1) - eps ? T(0) : grad / (x * (T(1) - x));
@@ -186,14 +195,18 @@ TRN_F silu_slope(T grad, T x) {
   const T s = m_sigmoid(x);
   return grad * s * (T(1) + x * (T(1) - s));
 }
+// tanh(log(1 + e^x)) as a quotient of polynomials in e^x; 1 where that would overflow.
+TRN_F tanh_of_softplus(T x) {
+  const T e = m_exp(x > T(40) ? T(40) : x), n = e * (e + T(2));
+  return n / (n + T(2));
+}
 TRN_F mish_slope(T grad, T x) {
-  const T s = m_sigmoid(x);
-  const T t = m_tanh(m_log1p(m_exp(x)));
+  const T s = m_sigmoid(x), t = tanh_of_softplus(x);
   return grad * (t + x * s * (T(1) - t * t));
 }
 TRN_F gelu_by_tanh(T x) {
-  const T inner = T(0.79788456080286535588) * (x + T(0.044715) * x * x * x);
-  return T(0.5) * x * (T(1) + m_tanh(inner));
+  // (1 + tanh(u)) / 2 = sigmoid(2 u), in which nothing cancels.
+  return x * m_sigmoid(T(1.59576912160573071176) * (x + T(0.044715) * x * x * x));
 }
 TRN_F gelu_slope(T grad, T x) {
   const T cdf = T(0.5) * (T(1) + m_erf(x * T(0.70710678118654752440)));

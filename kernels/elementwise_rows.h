@@ -27,10 +27,11 @@ namespace {
     [[maybe_unused]] const T* pa = static_cast<const T*>(arity > 0 ? in[0] : out);            \
     [[maybe_unused]] const T* pb = arity > 1 ? static_cast<const T*>(in[1]) : pa;             \
     [[maybe_unused]] const T* pc = arity > 2 ? static_cast<const T*>(in[2]) : pa;             \
+    [[maybe_unused]] const T* pd = arity > 3 ? static_cast<const T*>(in[3]) : pa;             \
     [[maybe_unused]] const T p0 = param<T>(call, 0), p1 = param<T>(call, 1),                  \
                              p2 = param<T>(call, 2), p3 = param<T>(call, 3);                  \
     _Pragma("GCC ivdep") for (int64_t i = 0; i < n; ++i) {                                    \
-      [[maybe_unused]] const T a = pa[i], b = pb[i], c = pc[i];                               \
+      [[maybe_unused]] const T a = pa[i], b = pb[i], c = pc[i], d = pd[i];                    \
       o[i] = static_cast<R>(__VA_ARGS__);                                                     \
     }                                                                                         \
   }                                                                                           \

@@ -80,20 +80,27 @@ TRN_INLINE float fast_tanh(float x) {
   return a < 0.625f ? small : (x < 0 ? -large : large);
 }
 
-TRN_INLINE float fast_sigmoid(float x) { return 1.f / (1.f + fast_exp(-x)); }
+// By exp(-|x|), which cannot overflow.
+TRN_INLINE float fast_sigmoid(float x) {
+  const float e = fast_exp(x < 0 ? x : -x);
+  return (x < 0 ? e : 1.f) / (1.f + e);
+}
 
-// exp(x) - 1 without cancellation near 0.
+// exp(x) - 1 as 2^n (exp(r) - 1) + (2^n - 1), in which nothing cancels.
 TRN_INLINE float fast_expm1(float x) {
-  const double r = static_cast<double>(x);
-  double p = 1.0 / 5040;
-  p = p * r + 1.0 / 720;
-  p = p * r + 1.0 / 120;
-  p = p * r + 1.0 / 24;
-  p = p * r + 1.0 / 6;
-  p = p * r + 0.5;
-  const float near = static_cast<float>(r + p * r * r);
-  const float a = x < 0 ? -x : x;
-  return a < 0.25f ? near : fast_exp(x) - 1.f;
+  const float low = x < -20.f ? -20.f : x;
+  const float c = low > 80.f ? 80.f : low;
+  const float n = round_to_int(c * 1.44269504088896341f);
+  const float r = (c - n * 0.693359375f) - n * -2.12194440e-4f;
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  const float scale = power_of_two(static_cast<int>(n));
+  const float y = (p * (r * r) + r) * scale + (scale - 1.f);
+  return x == 0.f ? x : x > 80.f ? fast_exp(x) : x < -20.f ? -1.f : y;
 }
 
 // erf by a rational function of x^2 on [-4, 4], where it reaches 1 in float; absolute error 2e-7.
@@ -158,10 +165,12 @@ TRN_INLINE double m_erf(double x) { return __builtin_erf(x); }
   TRN_INLINE double m_##name(double x) { return __builtin_##name(x); }
 TRN_LIBM1(acos) TRN_LIBM1(acosh) TRN_LIBM1(asin) TRN_LIBM1(asinh) TRN_LIBM1(atan)
 TRN_LIBM1(atanh) TRN_LIBM1(cosh) TRN_LIBM1(sinh) TRN_LIBM1(tan) TRN_LIBM1(sin) TRN_LIBM1(cos)
-TRN_LIBM1(erfc) TRN_LIBM1(log2) TRN_LIBM1(log10) TRN_LIBM1(log1p) TRN_LIBM1(exp2)
+TRN_LIBM1(log2) TRN_LIBM1(log10) TRN_LIBM1(log1p) TRN_LIBM1(exp2)
 TRN_LIBM1(sqrt) TRN_LIBM1(floor) TRN_LIBM1(ceil) TRN_LIBM1(trunc) TRN_LIBM1(nearbyint)
-TRN_LIBM1(lgamma) TRN_LIBM1(fabs)
+TRN_LIBM1(fabs)
 #undef TRN_LIBM1
+TRN_INLINE float m_erfc(float x) { return static_cast<float>(__builtin_erfc(x)); }
+TRN_INLINE double m_erfc(double x) { return __builtin_erfc(x); }
 #define TRN_LIBM2(name)                                                                     \
   TRN_INLINE float m_##name(float x, float y) { return __builtin_##name##f(x, y); }         \
   TRN_INLINE double m_##name(double x, double y) { return __builtin_##name(x, y); }

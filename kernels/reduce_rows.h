@@ -19,6 +19,7 @@
 #define TRN_REDUCE_ROWS(F)          \
   F("sum", Sum, Plain, false)       \
   F("prod", Product)                \
+  F("hash", Hash)                   \
   F("all", Logic, true)             \
   F("any", Logic, false)            \
   F("amax", Extreme, true)          \

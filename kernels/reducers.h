@@ -74,6 +74,27 @@ struct Product {
   }
 };
 
+// The exclusive or of the elements' bits, as of a double or a 64-bit integer.
+template <class E>
+struct Hash {
+  using T = E;
+  using State = uint64_t;
+  static TRN_INLINE State bits(E x) {
+    if constexpr (__is_same(E, float) || __is_same(E, double))
+      return bit_cast<uint64_t>(static_cast<double>(x));
+    else return static_cast<uint64_t>(static_cast<int64_t>(x));
+  }
+  static TRN_INLINE State init(const Call&) { return 0; }
+  static TRN_INLINE void block(State& s, const T* x, int64_t n, int64_t) {
+    for (int64_t i = 0; i < n; ++i) s ^= bits(x[i]);
+  }
+  static TRN_INLINE void one(State& s, T x, int64_t) { s ^= bits(x); }
+  static TRN_INLINE void merge(State& s, const State& o) { s ^= o; }
+  static TRN_INLINE void store(const State& s, const Call&, int, const Operand& o, int64_t at) {
+    put(o, at, s);
+  }
+};
+
 // All, or any, of the elements being true.
 template <class E, bool kAll>
 struct Logic {

@@ -172,7 +172,9 @@ at::Tensor& TRN_OP_ACROSS(masked_fill__Tensor)(at::Tensor& self, const at::Tenso
               "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with ",
               value.dim(), " dimension(s).");
   // A device value is used where it lies: reading it here would wait for the device.
-  if (value.is_cpu()) return masked_fill_with(self, mask, value.item());
+  // Only whether a complex number fits a real tensor has to be seen.
+  if (value.is_cpu() || (value.is_complex() && !self.is_complex()))
+    return masked_fill_with(self, mask, value.item());
   auto iter = at::TensorIteratorConfig()
                   .set_check_mem_overlap(false)
                   .check_all_same_dtype(false)

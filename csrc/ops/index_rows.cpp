@@ -68,8 +68,8 @@ at::Tensor& TRN_OP(index_select_out)(const at::Tensor& self, int64_t dim, const 
               " value(s)");
   at::DimVector sizes(self.sizes());
   if (self.dim()) sizes[dim] = index.numel();
-  at::native::resize_output(out, sizes);
   at::assert_no_internal_overlap(out);
+  at::native::resize_output(out, sizes);
   at::assert_no_overlap(out, self);
   at::assert_no_overlap(out, index);
   select_into(out, self, dim, index);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "ops/elementwise.h"
+#include "reduce.structured.h"
 
 namespace trn::ops {
 namespace {
@@ -161,7 +162,7 @@ void reduce(at::ArrayRef<at::Tensor> outputs, const at::Tensor& self, at::IntArr
   for (size_t i = 0; i < outputs.size(); ++i)
     plan.outputs.push_back(with_dims(base(outputs[i]), plan.dims, static_cast<int>(i), false));
   plan.input = with_dims(base(self), plan.dims, -1, true);
-  run(plan, family, compute_type(self.scalar_type()), args);
+  run(plan, family, args.type.value_or(compute_type(self.scalar_type())), args);
 }
 
 namespace {
@@ -176,7 +177,7 @@ TRN_FAMILY(sum) TRN_FAMILY(nansum) TRN_FAMILY(prod) TRN_FAMILY(all) TRN_FAMILY(a
 TRN_FAMILY(amax) TRN_FAMILY(amin) TRN_FAMILY(argmax) TRN_FAMILY(argmin) TRN_FAMILY(mean)
 TRN_FAMILY(max_dim) TRN_FAMILY(min_dim) TRN_FAMILY(aminmax) TRN_FAMILY(var) TRN_FAMILY(norm_0)
 TRN_FAMILY(norm_1) TRN_FAMILY(norm_2) TRN_FAMILY(norm_inf) TRN_FAMILY(norm_minus_inf)
-TRN_FAMILY(norm_p)
+TRN_FAMILY(norm_p) TRN_FAMILY(hash)
 #undef TRN_FAMILY
 
 void mean_kernel(at::TensorIterator& iter) {
@@ -223,11 +224,23 @@ void aminmax_all_kernel(const at::Tensor& self, at::Tensor& low, at::Tensor& hig
 }
 
 }  // namespace
+
+// In one pass, whatever the type of the result: elements are converted as they are read.
+TRN_IMPL_FUNC(sum_IntList_out)(const at::Tensor& self, at::OptionalIntArrayRef dim, bool,
+                               std::optional<at::ScalarType>, const at::Tensor& out) {
+  // Narrow integers are added as they are, which is exact and faster than converting them.
+  const auto counts = [](const at::Tensor& t) { return at::isIntegralType(t.scalar_type(), false); };
+  const bool whole = counts(out) && (counts(self) || self.scalar_type() == at::kBool);
+  reduce(out, self, dim.value_or(at::IntArrayRef{}), sum_reduction,
+         {.type = compute_type((whole ? self : out).scalar_type())});
+}
+
 }  // namespace trn::ops
 
 namespace at::native {
 using namespace trn::ops;
 REGISTER_PRIVATEUSE1_DISPATCH(sum_stub, &plain<sum_reduction>)
+REGISTER_PRIVATEUSE1_DISPATCH(xor_sum_stub, &plain<hash_reduction>)
 REGISTER_PRIVATEUSE1_DISPATCH(nansum_stub, &plain<nansum_reduction>)
 REGISTER_PRIVATEUSE1_DISPATCH(prod_stub, &plain<prod_reduction>)
 REGISTER_PRIVATEUSE1_DISPATCH(mean_stub, &mean_kernel)

@@ -10,6 +10,7 @@ namespace trn::ops {
 struct ReduceArgs {
   std::initializer_list<int64_t> ints = {};  // after the engine's three
   std::initializer_list<double> reals = {};
+  std::optional<DType> type = {};  // to compute in, if not the input's own
 };
 
 // Reduces the last operand of a reduction iterator into the others (strides 0 where reduced).

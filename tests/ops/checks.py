@@ -241,7 +241,8 @@ def gradient(op, dtype, limit, second=False) -> float:
 
     def differentiate(tree):
         inputs = leaves(tree)
-        first = gradients(opdb.call(op, tree), inputs, create_graph=second)
+        outputs = opdb.determined(op, opdb.call(op, tree))
+        first = gradients(outputs, inputs, create_graph=second)
         return gradients(first, inputs) if second and first else first
 
     largest = 0.0
@@ -272,7 +273,7 @@ def forward_mode(op, dtype, limit) -> float:
                 ramp = torch.linspace(0.5, 1.5, t.numel(), dtype=torch.float64)
                 return forward_ad.make_dual(t.detach(), ramp.reshape(t.shape).to(t))
 
-            outputs = opdb.tensors(opdb.call(op, tree_map(dual, tree)))
+            outputs = opdb.tensors(opdb.determined(op, opdb.call(op, tree_map(dual, tree))))
             found = [forward_ad.unpack_dual(o).tangent for o in outputs]
             return [torch.zeros_like(o) if t is None else t.clone()
                     for o, t in zip(outputs, found, strict=True)
