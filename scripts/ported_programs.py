@@ -1,0 +1,114 @@
+"""The programs that scripts/ported.py runs: where they come from, how they are called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Public sources, each at the commit that the page is about.
+SOURCES = {
+    "nanoGPT": ("https://github.com/karpathy/nanoGPT", "3adf61e154c3fe3fca428ad6bc3818b27a3b8291"),
+    "minGPT": ("https://github.com/karpathy/minGPT", "37baab71b9abea1b76ab957409a1cc2fbfba8a26"),
+    "examples": ("https://github.com/pytorch/examples", 
+                 "77f55b912142e11fcfdf5b530231fb9c52f181e8"),
+}
+OWN = "tests/migrate/programs"  # programs of our own that use public libraries
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program and its command.
+
+    ``on_cpu`` are words added for the CPU's run, or with a leading minus sign taken away;
+    ``losses`` finds the numbers that have to agree, within ``tolerance`` (relative); ``why`` says
+    why that is not 0.02. ``cpu_start`` are Python statements before the CPU's run of a program that
+    takes a GPU for granted.
+    """
+
+    source: str
+    folder: str
+    command: str
+    exercises: str
+    on_cpu: tuple[str, ...] = ()
+    losses: str = r"[Ll]oss:?\s+([0-9.]+)"
+    tolerance: float = 0.02
+    why: str = ""
+    samples: int = 640
+    needs: tuple[str, ...] = ()
+    processes: int = 1
+    cpu_start: str = ""
+
+
+DROPOUT = "dropout draws other numbers than the CPU's"
+DEVICE_RANDOM = "random numbers are drawn on the device"
+_STEP = r"iter \d+: loss ([0-9.]+)"
+_NANO = ("config/train_shakespeare_char.py --max_iters={} --eval_iters=2 --eval_interval=10 "
+         "--log_interval=5 --n_layer=2 --n_embd=64 --n_head=2 --block_size=64 --batch_size=8 "
+         "--dropout=0.0 --out_dir=out-ported ")
+
+
+def _nano(flags: str, exercises: str, on_cpu: tuple[str, ...] = (), iterations: int = 20,
+          **more) -> Program:
+    return Program("nanoGPT", ".", "train.py " + _NANO.format(iterations) + flags, exercises,
+                   ("--device=cpu", *on_cpu), _STEP, **more)
+
+
+_NANOGPT = [
+    _nano("--compile=False --dtype=float32",
+          "attention, fused AdamW, pinned memory, checkpoints"),
+    _nano("--compile=False --dtype=bfloat16", "autocast in bfloat16"),
+    _nano("--compile=False --dtype=float16", "autocast in float16, GradScaler",
+          ("--dtype=float32",)),
+    _nano("--compile=True --dtype=float32", "torch.compile", ("--compile=False",)),
+    _nano("--compile=True --dtype=bfloat16", "torch.compile under autocast",
+          ("--compile=False",)),
+    _nano("--compile=False --dtype=float32 --gradient_accumulation_steps=2",
+          "torchrun, DistributedDataParallel over nccl", ("--gradient_accumulation_steps=1",),
+          tolerance=0.1, why="the second process draws other batches; the CPU's run is one process",
+          processes=2),
+    Program("nanoGPT", ".", "sample.py --out_dir=out-ported --num_samples=2 --max_new_tokens=60 "
+            "--dtype=float32 --top_k=1", "torch.load to cuda, generation",
+            ("--device=cpu",), r"^(?!number|Overriding|Loading)(.+)$", needs=("tiktoken",)),
+    Program("nanoGPT", ".", "bench.py --real_data=False --batch_size=2 --block_size=32 "
+            "--compile=False --dtype=float32", "GPT-2 of 124 million parameters", ("--device=cpu",),
+            r"loss: ([0-9.]+)", tolerance=0.2, why=DEVICE_RANDOM,
+            cpu_start="import torch; torch.cuda.synchronize = lambda: None"),
+]
+_MINGPT = [
+    Program("minGPT", ".", "projects/adder/adder.py --trainer.max_iters=40 "
+            "--trainer.num_workers=0", "DataLoader, AdamW, sampling", ("--trainer.device=cpu",),
+            r"train loss ([0-9.]+)", tolerance=0.1, why=DROPOUT),
+    Program("minGPT", ".", "projects/chargpt/chargpt.py --trainer.max_iters=40 "
+            "--model.model_type=gpt-nano --trainer.batch_size=8 --trainer.num_workers=0",
+            "generation by multinomial, checkpoints", ("--trainer.device=cpu",),
+            r"train loss ([0-9.]+)", tolerance=0.1, why=DROPOUT),
+]
+_ACCEL = ("-", "--accel")
+_EXAMPLES = [
+    Program("examples", "mnist", "main.py --epochs 1 --save-model", "convolutions, Adadelta, StepLR",
+            tolerance=0.5, why=DROPOUT),
+    Program("examples", "mnist_rnn", "main.py --epochs 1 --accel", "LSTM over rows of pixels",
+            _ACCEL, tolerance=0.2, why=DROPOUT),
+    Program("examples", "mnist_forward_forward", "main.py --epochs 20 --train_size 500 "
+            "--test_size 60", "losses per layer, no full backward pass",
+            losses=r"(?:Loss: |error: )\s*([0-9.]+)", tolerance=0.1,
+            why="the CPU's run of the program does not shuffle"),
+    Program("examples", "vae", "main.py --epochs 2", "reparametrisation, images written",
+            losses=r"(?:Average|Test set) loss: ([0-9.]+)", tolerance=0.05, why=DEVICE_RANDOM),
+    Program("examples", "dcgan", "main.py --dataset fake --imageSize 64 --batchSize 16 --ngf 16 "
+            "--ndf 16 --niter 1 --manualSeed 1 --accel --workers 1",
+            "transposed convolutions, two optimizers", _ACCEL, r"Loss_D: ([0-9.]+)",
+            tolerance=1.0, why=DEVICE_RANDOM, samples=160),
+    Program("examples", "imagenet", "main.py --dummy --arch resnet18 --epochs 1 -b 8 -j 1 -p 1 "
+            "--seed 0", "ResNet-18, DataParallel, pinned memory, workers",
+            losses=r"Loss \S+ \(\s*([0-9.]+)\)", tolerance=0.05, samples=40,
+            why="batch statistics of half batches: two devices"),
+    Program("examples", "gcn", "main.py --epochs 60 --dropout-p 0", "sparse products",
+            losses=r"loss(?:_train|_val)?:? ([0-9.]+)"),
+    *(Program("examples", "word_language_model", "main.py --epochs 1 --emsize 32 --nhid 32 "
+              f"--batch_size 8 --bptt 20 --log-interval 20 --dropout 0 --accel --model {model}",
+              text, _ACCEL, r"loss\s+([0-9.]+)")
+      for model, text in (("LSTM", "LSTM, gradient clipping, checkpoints"), ("GRU", "GRU"),
+                          ("RNN_TANH", "plain recurrence"),
+                          ("Transformer --nhead 2 --lr 0.5", "torch.nn.Transformer"))),
+]
+PROGRAMS = [*_NANOGPT, *_MINGPT, *_EXAMPLES]
