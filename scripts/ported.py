@@ -64,6 +64,7 @@ def add_data(work: pathlib.Path, name: str) -> None:
     elif name == "minGPT":
         (work / "input.txt").write_text(text[:200_000])
     else:
+        (work / "vae/results").mkdir(exist_ok=True)
         words = work / "word_language_model/data/wikitext-2"
         for part, (first, last) in {"train": (0, 60_000), "valid": (60_000, 70_000),
                                     "test": (70_000, 80_000)}.items():
@@ -94,7 +95,8 @@ def run(program: Program, folder: pathlib.Path, source: pathlib.Path, cpu: bool)
                             "runpy.run_path(sys.argv[0], run_name='__main__')"]
         paths = [str(ROOT / "python"), str(source), str(STAND_INS)]
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "HF_HUB_OFFLINE": "1",
-               "STAND_IN_SAMPLES": str(program.samples), "PYTHONWARNINGS": "ignore"}
+               "OMP_NUM_THREADS": "1", "STAND_IN_SAMPLES": str(program.samples),
+               "PYTHONWARNINGS": "ignore"}
         if cpu:
             env["TORCH_DEVICE_BACKEND_AUTOLOAD"] = "0"
         began = time.perf_counter()
@@ -175,7 +177,8 @@ _PAGE = """# Public programs, unmodified, on trn
 
 Each runs under `torch-trn run` and on the CPU, with the same seed; the numbers that it prints, losses
 mostly, have to agree within 2 %, or within more where the row says why. Time is the whole process,
-start-up included, against the CPU's: the runs are short, so it is mostly overhead. Data that a
+start-up included, against the CPU's, both with one thread: the runs are short, so it is mostly
+overhead. Data that a
 program would download is generated, and torchvision, which has no CPU build for this PyTorch, is a
 stand-in (`tests/migrate/stand_ins`). Written by `scripts/ported.py`.
 

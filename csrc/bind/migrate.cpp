@@ -18,7 +18,10 @@ c10::Device normal(PyObject* self) {
   const c10::Device d = reinterpret_cast<THPDevice*>(self)->device;
   return d.is_cuda() ? c10::Device(c10::kPrivateUse1, d.index()) : d;
 }
-bool is_trn(PyObject* self) { return normal(self).is_privateuseone(); }
+
+// While positive, devices of this thread say what they are: see suspend_identity.
+thread_local int suspended = 0;
+bool says_cuda(PyObject* self) { return suspended == 0 && normal(self).is_privateuseone(); }
 
 // The slots of torch.device as torch made them; filled while the redirection is on.
 struct Slots {
@@ -70,8 +73,8 @@ PyObject* text_of(PyObject* self, bool repr) {
   }
   return PyUnicode_FromString(text.c_str());
 }
-PyObject* repr(PyObject* self) { return is_trn(self) ? text_of(self, true) : original.repr(self); }
-PyObject* str(PyObject* self) { return is_trn(self) ? text_of(self, false) : original.str(self); }
+PyObject* repr(PyObject* self) { return says_cuda(self) ? text_of(self, true) : original.repr(self); }
+PyObject* str(PyObject* self) { return says_cuda(self) ? text_of(self, false) : original.str(self); }
 
 PyObject* compare(PyObject* a, PyObject* b, int op) {
   if (!THPDevice_Check(a) || !THPDevice_Check(b) || (op != Py_EQ && op != Py_NE))
@@ -84,13 +87,13 @@ Py_hash_t hash(PyObject* self) {
 }
 
 PyObject* get_type(PyObject* self, void*) {
-  if (is_trn(self)) return PyUnicode_InternFromString("cuda");
+  if (says_cuda(self)) return PyUnicode_InternFromString("cuda");
   return Py_TYPE(original.type)
       ->tp_descr_get(original.type, self, reinterpret_cast<PyObject*>(Py_TYPE(self)));
 }
 
 PyObject* reduce(PyObject* self, PyObject*) {
-  if (is_trn(self)) {
+  if (says_cuda(self)) {
     const c10::Device d = normal(self);
     auto* type = reinterpret_cast<PyObject*>(&THPDeviceType);
     return d.has_index() ? Py_BuildValue("O(si)", type, "cuda", static_cast<int>(d.index()))
@@ -102,14 +105,16 @@ PyObject* reduce(PyObject* self, PyObject*) {
   return bound ? PyObject_CallNoArgs(bound.ptr()) : nullptr;
 }
 
-// Tensor.is_cuda and Tensor.is_trn while the redirection is on: both ask for the device's own name.
-PyObject* tensor_is_trn(PyObject* self, void*) {
+// Tensor.is_trn and Tensor.is_cuda while the redirection is on: both ask for the device's own name.
+PyObject* tensor_is_trn(PyObject* self, void* as_cuda) {
   if (!THPVariable_Check(self)) return PyErr_Format(PyExc_TypeError, "expected a tensor");
-  return PyBool_FromLong(THPVariable_Unpack(self).device().is_privateuseone());
+  const bool hidden = as_cuda && suspended > 0;
+  return PyBool_FromLong(!hidden && THPVariable_Unpack(self).device().is_privateuseone());
 }
 
 PyGetSetDef type_getter = {"type", &get_type, nullptr, nullptr, nullptr};
-PyGetSetDef tensor_getter = {"is_cuda", &tensor_is_trn, nullptr, nullptr, nullptr};
+PyGetSetDef is_trn_getter = {"is_trn", &tensor_is_trn, nullptr, nullptr, nullptr};
+PyGetSetDef is_cuda_getter = {"is_cuda", &tensor_is_trn, nullptr, nullptr, &is_cuda_getter};
 PyMethodDef reduce_method = {"__reduce__", &reduce, METH_NOARGS, nullptr};
 
 void set_attribute(const char* name, PyObject* value) {
@@ -170,6 +175,14 @@ void leave(bool cuda_ready) {
   torch::utils::set_requires_device_init(c10::kCUDA, !cuda_ready);
 }
 
+// In this thread, +1: devices say "trn" until as many -1 have come, for code that generates code.
+void suspend_identity(int by) { suspended += by; }
+
+py::object tensor_attribute(PyGetSetDef& getter) {
+  return py::reinterpret_steal<py::object>(
+      PyDescr_NewGetSet(reinterpret_cast<PyTypeObject*>(THPVariableClass), &getter));
+}
+
 py::dict redirections() {
   py::dict out;
   for (const auto& [key, calls] : ops::redirections())
@@ -184,10 +197,9 @@ void add_migrate(py::module_& m) {
   m.def("_leave_migration", &leave);
   m.def("_migration_is_on", &ops::migration_is_on);
   m.def("_redirections", &redirections);
-  m.def("_tensor_is_trn", [] {
-    return py::reinterpret_steal<py::object>(
-        PyDescr_NewGetSet(reinterpret_cast<PyTypeObject*>(THPVariableClass), &tensor_getter));
-  });
+  m.def("_suspend_identity", &suspend_identity);
+  m.def("_tensor_is_trn", [] { return tensor_attribute(is_trn_getter); });
+  m.def("_tensor_is_cuda", [] { return tensor_attribute(is_cuda_getter); });
   m.def("_redirection_id", &ops::redirection_id);
   m.def("_note_redirection", &ops::note_redirection);
 }

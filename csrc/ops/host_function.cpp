@@ -2,6 +2,8 @@
 #include "ops/host_function.h"
 
 #include "base/option.h"
+#include "driver/driver.h"
+#include "driver/team.h"
 #include "ops/launch.h"
 
 namespace trn::ops {
@@ -21,6 +23,10 @@ void launch_host_function(void (*run)(void*), void* context) {
 
 }  // namespace trn::ops
 
-void trn_launch_host_function(void (*run)(void*), void* context) {
-  trn::ops::launch_host_function(run, context);
+const TrnHostFunctions* trn_host_functions() {
+  using namespace trn;
+  static constexpr TrnHostFunctions functions{
+      ops::launch_host_function, driver::run_team,        driver::team_rank,
+      driver::team_size,         driver::compute_threads, driver::team_barrier};
+  return &functions;
 }

@@ -10,6 +10,14 @@ void launch_host_function(void (*run)(void*), void* context);
 
 }  // namespace trn::ops
 
-// The same for code that is compiled at run time and finds it by name.
-extern "C" __attribute__((visibility("default"))) void trn_launch_host_function(
-    void (*run)(void*), void* context);
+// For code that is compiled at run time and finds this by name: the same, and a team of threads in
+// place of OpenMP's, whose threads spin after their work on the cores that the next kernel needs.
+struct TrnHostFunctions {
+  void (*launch)(void (*run)(void*), void* context);
+  void (*run_team)(void (*run)(void*), void* context, int threads);
+  int (*team_rank)();
+  int (*team_size)();
+  int (*most_threads)();
+  void (*team_barrier)();
+};
+extern "C" __attribute__((visibility("default"))) const TrnHostFunctions* trn_host_functions();

@@ -11,6 +11,24 @@ _LAUNCH = r"""
 #include <dlfcn.h>
 #include <tuple>
 #include <utility>
+struct TrnHostFunctions {{
+  void (*launch)(void (*run)(void*), void* context);
+  void (*run_team)(void (*run)(void*), void* context, int threads);
+  int (*team_rank)();
+  int (*team_size)();
+  int (*most_threads)();
+  void (*team_barrier)();
+}};
+static const TrnHostFunctions* trn_find() {{
+  void* library = dlopen("libtorch_trn.so", RTLD_NOLOAD | RTLD_NOW);
+  void* find = library ? dlsym(library, "trn_host_functions") : nullptr;
+  if (!find) throw std::runtime_error("torch-trn is not loaded");
+  return reinterpret_cast<const TrnHostFunctions* (*)()>(find)();
+}}
+static const TrnHostFunctions& trn_host() {{
+  static const TrnHostFunctions* functions = trn_find();
+  return *functions;
+}}
 template <class Function, class... Args>
 struct TrnBound {{
   Function* function;
@@ -23,15 +41,24 @@ struct TrnBound {{
 }};
 template <class... Params, class... Args>
 static void trn_launch(void (*function)(Params...), Args... args) {{
-  using Submit = void (*)(void (*)(void*), void*);
-  static const auto submit = [] {{
-    void* library = dlopen("libtorch_trn.so", RTLD_NOLOAD | RTLD_NOW);
-    return reinterpret_cast<Submit>(library ? dlsym(library, "trn_launch_host_function") : nullptr);
-  }}();
-  if (!submit) throw std::runtime_error("torch-trn is not loaded");
   using Bound = TrnBound<void(Params...), Args...>;
-  submit(&Bound::run, new Bound{{function, {{args...}}}});
+  trn_host().launch(&Bound::run, new Bound{{function, {{args...}}}});
 }}
+// What the compiler makes of "omp parallel", "omp for" and "omp single" calls these; hidden, they
+// stand before OpenMP's own for this library.
+#pragma GCC visibility push(hidden)
+extern "C" {{
+int omp_get_thread_num() noexcept {{ return trn_host().team_rank(); }}
+int omp_get_num_threads() noexcept {{ return trn_host().team_size(); }}
+int omp_get_max_threads() noexcept {{ return trn_host().most_threads(); }}
+void GOMP_barrier() {{ trn_host().team_barrier(); }}
+bool GOMP_single_start() {{ return trn_host().team_rank() == 0; }}
+void GOMP_parallel(void (*run)(void*), void* context, unsigned threads, unsigned) {{
+  const int most = trn_host().most_threads();
+  trn_host().run_team(run, context, threads && int(threads) < most ? int(threads) : most);
+}}
+}}
+#pragma GCC visibility pop
 """
 
 

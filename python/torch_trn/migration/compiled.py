@@ -1,30 +1,42 @@
-"""torch.compile in a redirected program: graphs that use the device run their operators eagerly."""
+"""torch.compile in a redirected program: Inductor sees trn's tensors as trn's, not as CUDA's."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
-
-import torch
+from collections.abc import Callable, Iterator
 
 from .. import _C
 
 
-def _on_device(graph: torch.fx.GraphModule, inputs) -> bool:
-    tensors = [t for t in inputs if isinstance(t, torch.Tensor)]
-    tensors += [*graph.parameters(), *graph.buffers()]
-    tensors += [node.meta.get("example_value") for node in graph.graph.nodes]
-    return any(isinstance(t, torch.Tensor) and t.device.type == "cuda" for t in tensors)
+@contextlib.contextmanager
+def own_identity() -> Iterator[None]:
+    """Devices say "trn" to this thread inside: Inductor chooses a code generator by that name."""
+    _C._suspend_identity(1)
+    try:
+        yield
+    finally:
+        _C._suspend_identity(-1)
 
 
-def device_graphs_eagerly(original):
-    """Inductor's entry, which would look for Triton: only graphs of the CPU still go there."""
+def for_trn(original: Callable) -> Callable:
+    """Inductor's entry. Backward graphs are compiled later, in autograd's thread: so both."""
     redirection = _C._redirection_id("torch.compile")
 
     @functools.wraps(original)
-    def compile_graph(self, model_, inputs_, **kwargs):
-        if _on_device(model_, inputs_):
-            _C._note_redirection(redirection)
-            return model_.forward
-        return original(self, model_, inputs_, **kwargs)
+    def compile_graph(self, model_, inputs_, *, config_patches=None):
+        from torch._inductor.compile_fx import compile_fx, compile_fx_inner
+
+        @functools.wraps(compile_fx_inner)
+        def compile_inner(*args, **kwargs):
+            with own_identity():
+                return compile_fx_inner(*args, **kwargs)
+
+        _C._note_redirection(redirection)
+        # Inductor's own CUDA graphs ask CUDA's allocator; the queue needs none to be asynchronous.
+        patches = {**self.config, **(config_patches or {}), "triton.cudagraphs": False}
+        with own_identity():
+            return compile_fx(model_, inputs_, inner_compile=compile_inner,
+                              config_patches=patches, compile_region_name=self.name)
 
     return compile_graph

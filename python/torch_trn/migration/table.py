@@ -195,9 +195,8 @@ def _backends() -> Iterator[Patch]:
 def _tensors() -> Iterator[Patch]:
     yield Patch(torch.Tensor, "cuda", counted("torch.Tensor.cuda", _tensor_cuda))
     # A trn device says "cuda" now, so torch's own is_trn would say False.
-    is_trn = _C._tensor_is_trn()
-    yield Patch(torch.Tensor, "is_trn", is_trn)
-    yield Patch(torch.Tensor, "is_cuda", is_trn)
+    yield Patch(torch.Tensor, "is_trn", _C._tensor_is_trn())
+    yield Patch(torch.Tensor, "is_cuda", _C._tensor_is_cuda())
     yield Patch(torch.nn.Module, "cuda", counted("torch.nn.Module.cuda", torch.nn.Module.cuda))
 
 
@@ -233,5 +232,5 @@ def patches() -> Iterator[Patch]:
     if torch.distributed.is_available():
         yield from _distributed()
     inductor = torch._TorchCompileInductorWrapper
-    yield Patch(inductor, "__call__", compiled.device_graphs_eagerly(inductor.__call__))
+    yield Patch(inductor, "__call__", compiled.for_trn(inductor.__call__))
     yield Patch(torch.library.Library, "impl", library.for_trn(torch.library.Library.impl))

@@ -13,17 +13,17 @@ def _at_most(size: int) -> int:
 
 
 class MNIST(torch.utils.data.Dataset):
-    """Digits drawn as ten fixed blurred patterns under noise; a tenth as many for testing."""
+    """Ten fixed patterns under noise, a tenth of them labelled wrongly; a tenth is for testing."""
 
     def __init__(self, root, train=True, transform=None, target_transform=None, download=False):
         patterns = np.random.default_rng(0).random((10, 7, 7)).repeat(4, 1).repeat(4, 2)
         draw = np.random.default_rng(1 if train else 2)
-        count = _at_most(60000 if train else 10000) if train else max(_at_most(100000) // 10, 10)
+        count = _at_most(60000) if train else max(_at_most(100000) // 10, 10)
         labels = draw.integers(0, 10, count)
-        noise = draw.random((count, 28, 28))
-        images = (patterns[labels] > 0.6) * 160 + noise * 95
+        images = (patterns[labels] > 0.6) * 75 + draw.random((count, 28, 28)) * 180
         self.data = torch.from_numpy(images.astype(np.uint8))
-        self.targets = torch.from_numpy(labels)
+        wrong = draw.random(count) < 0.1
+        self.targets = torch.from_numpy(np.where(wrong, draw.integers(0, 10, count), labels))
         self.transform, self.target_transform = transform, target_transform
 
     def __len__(self) -> int:

@@ -1,0 +1,49 @@
+"""torch.compile in CUDA programs: generated kernels on trn's queue, CUDA's name kept outside."""
+
+import pytest
+
+_PROGRAM = """
+import torch, torch_trn.migrate
+from torch import nn
+torch.manual_seed(0)
+model = nn.Sequential(nn.Linear(32, 64), nn.GELU(), nn.LayerNorm(64), nn.Linear(64, 8)).cuda()
+compiled = torch.compile(model, **{options})
+x = torch.randn(16, 32, device="cuda")
+
+def step(f):
+    model.zero_grad()
+    with torch.autocast("cuda", torch.bfloat16, enabled={autocast}):
+        y = f(x)
+    assert y.is_cuda and y.device.type == "cuda"
+    y.float().square().mean().backward()
+    return [y.float(), *(p.grad.clone() for p in model.parameters())]
+
+plain = step(model)
+print("COMPILED", flush=True)
+for a, b in zip(plain, step(compiled)):
+    torch.testing.assert_close(a, b, atol={tolerance}, rtol={tolerance})
+assert x.is_cuda and str(x.device) == "cuda:0"
+"""
+
+
+@pytest.mark.parametrize(("options", "autocast"), [
+    ({}, False), ({}, True), ({"mode": "reduce-overhead"}, False), ({"dynamic": True}, False)])
+def test_training_step(python, options, autocast):
+    result = python(_PROGRAM.format(options=options, autocast=autocast,
+                                    tolerance=2e-2 if autocast else 1e-5),
+                    env={"TRN_VERBOSE": "exec"})
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count("host_function") >= 2  # one forward, one backward
+
+
+def test_a_graph_that_asks_for_cuda(python):
+    result = python(
+        "import torch, torch_trn.migrate\n"
+        "@torch.compile\n"
+        "def f(x):\n"
+        "    if x.device.type == 'cuda' and x.is_cuda:\n"
+        "        return x.sin() + torch.arange(4, device='cuda') * torch.ones(4, device=x.device)\n"
+        "    return x\n"
+        "y = f(torch.zeros(4, device='cuda'))\n"
+        "assert y.tolist() == [0, 1, 2, 3] and y.is_cuda\n")
+    assert result.returncode == 0, result.stderr
