@@ -96,7 +96,7 @@ def run(program: Program, folder: pathlib.Path, source: pathlib.Path, cpu: bool)
         paths = [str(ROOT / "python"), str(source), str(STAND_INS)]
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "HF_HUB_OFFLINE": "1",
                "OMP_NUM_THREADS": "1", "STAND_IN_SAMPLES": str(program.samples),
-               "PYTHONWARNINGS": "ignore"}
+               "PYTHONWARNINGS": "ignore", **program.env}
         if cpu:
             env["TORCH_DEVICE_BACKEND_AUTOLOAD"] = "0"
         began = time.perf_counter()
@@ -124,8 +124,8 @@ def verdict(program: Program, trn: Run, cpu: Run) -> str:
     """What both runs together show, in words."""
     if trn.code or cpu.code or not cpu.found or len(trn.found) != len(cpu.found):
         last = (trn if trn.code or len(trn.found) != len(cpu.found) else cpu).output.strip()
-        return f"FAILS: exit code {trn.code}, on the CPU {cpu.code}; {len(trn.found)} numbers, on " \
-               f"the CPU {len(cpu.found)}: {last[-160:]!r}"
+        return f"FAILS: exit code {trn.code}, on the CPU {cpu.code}; {len(trn.found)} numbers, " \
+               f"on the CPU {len(cpu.found)}: {last[-160:]!r}"
     gap = max(_gap(a, b) for a, b in zip(trn.found, cpu.found))
     words = f"{'agrees' if gap <= program.tolerance else 'DIFFERS'}: {len(cpu.found)} numbers, " \
             f"greatest difference {gap:.1e}"
@@ -136,36 +136,37 @@ def verdict(program: Program, trn: Run, cpu: Run) -> str:
                                       or "nothing")
 
 
-def rows(folder: pathlib.Path, only: str):
-    """One line of the table after another."""
-    with tempfile.TemporaryDirectory() as work:
-        copies: dict[str, pathlib.Path | None] = {OWN: ROOT}
-        for program in PROGRAMS:
-            head = f"| {program.source}/{program.folder} ".replace("/. ", " ")
-            command = f"`{program.command}`"
-            if only not in head + command:
-                continue
-            if program.source not in copies:
-                there = clone(program.source, folder)
-                copies[program.source] = there and pathlib.Path(work) / program.source
-                if there:
-                    shutil.copytree(there, copies[program.source], ignore=shutil.ignore_patterns(
-                        ".git"))
-                    add_data(copies[program.source], program.source)
-            source = copies[program.source]
-            commit = SOURCES[program.source][1][:10] if program.source in SOURCES else "this"
-            head += f"| {commit} | {command} | "
-            if source is None:
-                yield head + f"skipped: no source here and none to be had | - | {program.exercises} |"
-                continue
-            missing = [n for n in program.needs if not _installed(n)]
-            if missing:
-                yield head + f"skipped: needs {', '.join(missing)} | - | {program.exercises} |"
-                continue
-            where = source / program.folder
-            trn, cpu = (run(program, where, source, on_cpu) for on_cpu in (False, True))
-            yield head + f"{verdict(program, trn, cpu)} | {trn.seconds / cpu.seconds:.2f} | " \
-                         f"{program.exercises} |"
+class Sources:
+    """Working copies of the public sources, made when first asked for."""
+
+    def __init__(self, folder: pathlib.Path, work: pathlib.Path):
+        self.folder, self.work = folder, work
+        self.copies: dict[str, pathlib.Path | None] = {OWN: ROOT / OWN}
+
+    def copy(self, name: str) -> pathlib.Path | None:
+        """Where the source is, with its data; None where it cannot be had."""
+        if name not in self.copies:
+            there = clone(name, self.folder)
+            self.copies[name] = there and self.work / name
+            if there:
+                shutil.copytree(there, self.work / name, ignore=shutil.ignore_patterns(".git"))
+                add_data(self.work / name, name)
+        return self.copies[name]
+
+
+def row(program: Program, sources: Sources) -> str:
+    """One line of the table."""
+    commit = SOURCES[program.source][1][:10] if program.source in SOURCES else "this"
+    head = f"| {program.source}/{program.folder} ".replace("/. ", " ")
+    head += f"| {commit} | `{program.command}` | "
+    source = sources.copy(program.source)
+    missing = [name for name in program.needs if not _installed(name)]
+    if source is None or missing:
+        why = f"not installed: {', '.join(missing)}" if source else "no source here, none to be had"
+        return head + f"skipped: {why} | - | {program.exercises} |"
+    trn, cpu = (run(program, source / program.folder, source, on_cpu) for on_cpu in (False, True))
+    return head + f"{verdict(program, trn, cpu)} | {trn.seconds / cpu.seconds:.2f} | " \
+                  f"{program.exercises} |"
 
 
 def _installed(module: str) -> bool:
@@ -175,12 +176,11 @@ def _installed(module: str) -> bool:
 
 _PAGE = """# Public programs, unmodified, on trn
 
-Each runs under `torch-trn run` and on the CPU, with the same seed; the numbers that it prints, losses
-mostly, have to agree within 2 %, or within more where the row says why. Time is the whole process,
-start-up included, against the CPU's, both with one thread: the runs are short, so it is mostly
-overhead. Data that a
-program would download is generated, and torchvision, which has no CPU build for this PyTorch, is a
-stand-in (`tests/migrate/stand_ins`). Written by `scripts/ported.py`.
+Each runs under `torch-trn run` and on the CPU, with the same seed; the numbers that it prints,
+losses mostly, have to agree within 2 %, or within more where the row says why. Time is the whole
+process, start-up included, against the CPU's, both with one thread: the runs are short, so it is
+mostly overhead. Data that a program would download is generated, and torchvision, which has no CPU
+build for this PyTorch, is a stand-in (`tests/migrate/stand_ins`). Written by `scripts/ported.py`.
 
 | program | commit | command | result | time against CPU | exercises |
 |---|---|---|---|--:|---|
@@ -194,9 +194,12 @@ def main() -> None:
     parser.add_argument("--only", default="")
     options = parser.parse_args()
     table = []
-    for line in rows(options.folder.resolve(), options.only):
-        print(line, flush=True)
-        table.append(line)
+    with tempfile.TemporaryDirectory() as work:
+        sources = Sources(options.folder.resolve(), pathlib.Path(work))
+        for program in PROGRAMS:
+            if options.only in f"{program.source}/{program.folder} {program.command}":
+                table.append(row(program, sources))
+                print(table[-1], flush=True)
     if not options.only:
         (ROOT / "docs" / "ported.md").write_text(_PAGE + "\n".join(table) + "\n")
 

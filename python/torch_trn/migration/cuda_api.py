@@ -177,10 +177,10 @@ refused load_inline.cuda_sources: CUDA C++ cannot be compiled for trn | cpp_sour
 refused CUDA_HOME: there is no CUDA toolkit | guard it with torch.utils.cpp_extension.CUDA_HOME
 
 [package]
-refused flash_attn: its kernels are CUDA C++ | scaled_dot_product_attention
-refused apex: its kernels are CUDA C++ | torch.optim with fused=True, torch.nn.LayerNorm
-refused xformers: its kernels are CUDA C++ | scaled_dot_product_attention
-refused bitsandbytes: its kernels are CUDA C++ | torch.optim; torch.ao for quantization
+adapted flash_attn: where it is not installed, its functions over scaled_dot_product_attention
+adapted apex: where it is not installed, its optimizers and norms over torch.optim and torch.nn
+adapted xformers: where it is not installed, xformers.ops' attention over PyTorch's
+adapted bitsandbytes: where it is not installed, its optimizers with full states; no quantized layer
 refused pynvml: it talks to NVIDIA's driver | torch.cuda.mem_get_info, torch.cuda.utilization
 refused triton: Triton kernels need a GPU | keep the PyTorch path the library falls back to
 refused cupy: CuPy arrays need a GPU | numpy, or torch operators

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -37,6 +38,7 @@ def activate() -> None:
         _depth += 1
         if _depth > 1:
             return
+        from . import packages
         from .table import patches
         from .visible import forget_environment, obey_environment
 
@@ -48,6 +50,10 @@ def activate() -> None:
             _forget_modules()
             obey_environment()
             stack.callback(forget_environment)
+            finder = packages.Finder()
+            sys.meta_path.append(finder)
+            stack.callback(packages.forget)
+            stack.callback(sys.meta_path.remove, finder)
             try:
                 for patch in patches():
                     patch.apply()

@@ -1,0 +1,1 @@
+"""apex: its optimizers and norms only."""

@@ -1,0 +1,84 @@
+"""bitsandbytes.optim: the optimizers, with states of full precision."""
+
+from __future__ import annotations
+
+import torch
+
+
+def _check(percentile_clipping) -> None:
+    if percentile_clipping != 100:
+        raise NotImplementedError("torch-trn's bitsandbytes has no percentile_clipping")
+
+
+def _adam(name: str, decoupled: bool, decay: float) -> type:
+    class Adam(torch.optim.Adam):
+        def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=decay,
+                     amsgrad=False, optim_bits=32, args=None, min_8bit_size=4096,
+                     percentile_clipping=100, block_wise=True, is_paged=False):
+            _check(percentile_clipping)
+            super().__init__(params, lr, betas, eps, weight_decay, amsgrad,
+                             decoupled_weight_decay=decoupled)
+
+    Adam.__name__ = Adam.__qualname__ = name
+    return Adam
+
+
+class _Lion(torch.optim.Optimizer):
+    """The sign of an average of gradients, decoupled weight decay."""
+
+    def __init__(self, params, lr=1e-4, betas=(0.9, 0.99), weight_decay=0.0, optim_bits=32,
+                 args=None, min_8bit_size=4096, percentile_clipping=100, block_wise=True,
+                 is_paged=False):
+        _check(percentile_clipping)
+        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            beta1, beta2 = group["betas"]
+            for p in (p for p in group["params"] if p.grad is not None):
+                mean = self.state[p].setdefault("exp_avg", torch.zeros_like(p))
+                p.mul_(1 - group["lr"] * group["weight_decay"])
+                p.sub_(mean.lerp(p.grad, 1 - beta1).sign_(), alpha=group["lr"])
+                mean.lerp_(p.grad, 1 - beta2)
+        return loss
+
+
+class _SGD(torch.optim.SGD):
+    def __init__(self, params, lr, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False,
+                 args=None, min_8bit_size=4096, percentile_clipping=100, block_wise=True):
+        _check(percentile_clipping)
+        super().__init__(params, lr, momentum, dampening, weight_decay, nesterov)
+
+
+for _suffix in ("", "8bit", "32bit"):
+    for _prefix in ("", "Paged"):
+        for _kind, _decoupled, _decay in (("Adam", False, 0.0), ("AdamW", True, 1e-2)):
+            _name = f"{_prefix}{_kind}{_suffix}"
+            globals()[_name] = _adam(_name, _decoupled, _decay)
+        globals()[f"{_prefix}Lion{_suffix}"] = type(f"{_prefix}Lion{_suffix}", (_Lion,), {})
+    globals()[f"SGD{_suffix}"] = type(f"SGD{_suffix}", (_SGD,), {})
+
+
+class GlobalOptimManager:
+    """Overrides of how many bits a state has: accepted, since every state has all of them."""
+
+    _instance = None
+
+    @classmethod
+    def get_instance(cls) -> GlobalOptimManager:
+        cls._instance = cls._instance or cls()
+        return cls._instance
+
+    def register_parameters(self, params) -> None:
+        """Accepted."""
+
+    def override_config(self, parameters, key=None, value=None, key_value_dict=None) -> None:
+        """Accepted."""
+
+    def register_module_override(self, module, param_name, config) -> None:
+        """Accepted."""

@@ -1,0 +1,3 @@
+"""xformers: its operators only."""
+
+__version__ = "0.0.33"

@@ -1,0 +1,192 @@
+"""Stand-ins for CUDA-only packages: they announce themselves, compute rightly, and go away."""
+
+import importlib
+import importlib.util
+import sys
+import warnings
+
+import pytest
+import torch
+from torch_trn.migration import redirections, scope
+
+NAMES = ["flash_attn", "xformers", "apex", "bitsandbytes"]
+if any(importlib.util.find_spec(name) for name in NAMES):
+    pytest.skip("these tests are about absent packages", allow_module_level=True)
+
+
+@pytest.fixture(autouse=True)
+def redirected():
+    torch.manual_seed(0)
+    with scope(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def dense(q, k, v, seen=None, softcap=0.0, bias=0.0):
+    """Attention from its formula, in double precision, (B, S, H, D)."""
+    q, k, v = (t.double().cpu().transpose(1, 2) for t in (q, k, v))
+    k, v = (t.repeat_interleave(q.size(1) // t.size(1), 1) for t in (k, v))
+    scores = q @ k.transpose(-2, -1) / q.size(-1) ** 0.5
+    if softcap:
+        scores = softcap * (scores / softcap).tanh()
+    scores = scores + bias
+    if seen is not None:
+        scores = scores.masked_fill(~seen, float("-inf"))
+    return (scores.softmax(-1).nan_to_num() @ v).transpose(1, 2).float()
+
+
+def same(ours, exact, tolerance=2e-5):
+    assert ours.is_cuda
+    torch.testing.assert_close(ours.float().cpu(), exact, atol=tolerance, rtol=tolerance)
+
+
+def qkv(queries=6, keys=6, heads=4, groups=2):
+    return (torch.randn(2, queries, heads, 8, device="cuda"),
+            *(torch.randn(2, keys, groups, 8, device="cuda") for _ in range(2)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_announces_itself_and_leaves_with_the_scope(name):
+    sys.modules.pop(name, None)
+    with pytest.warns(UserWarning, match=f"{name} is not installed: torch-trn stands in"):
+        importlib.import_module(name)
+    assert any(what == f"import {name}" for what, _ in redirections())
+
+
+def test_without_redirection_they_are_absent(python):
+    result = python("import torch_trn\nfrom torch_trn.migration import scope\n"
+                    "import importlib, sys\n"
+                    "with scope():\n    import apex.optimizers, xformers.ops\n"
+                    "assert 'apex' not in sys.modules\n"
+                    "for name in ('flash_attn', 'apex', 'apex.optimizers', 'xformers.ops'):\n"
+                    "    try:\n        importlib.import_module(name)\n"
+                    "    except ImportError:\n        continue\n"
+                    "    raise SystemExit(name)\n")
+    assert result.returncode == 0, result.stderr + result.stdout
+
+
+def lower(queries, keys, left=None):
+    seen = torch.ones(queries, keys).tril(keys - queries).bool()
+    return seen if left is None else seen & ~torch.ones(queries, keys).tril(
+        keys - queries - left - 1).bool()
+
+
+@pytest.mark.parametrize(("shape", "options", "oracle"), [
+    ((6, 6), {}, {}), ((6, 6), {"causal": True}, {"seen": lower(6, 6)}),
+    ((3, 7), {"causal": True}, {"seen": lower(3, 7)}),
+    ((7, 3), {"causal": True}, {"seen": lower(7, 3)}),
+    ((6, 6), {"causal": True, "window_size": (2, 0)}, {"seen": lower(6, 6, 2)}),
+    ((6, 6), {"softcap": 2.0}, {"softcap": 2.0}),
+    ((6, 6), {"causal": True, "return_attn_probs": True}, {"seen": lower(6, 6)}),
+])
+def test_flash_attention(ran, shape, options, oracle):
+    from flash_attn import flash_attn_func
+
+    q, k, v = qkv(*shape)
+    out = flash_attn_func(q, k, v, **options)
+    same(out[0] if isinstance(out, tuple) else out, dense(q, k, v, **oracle))
+
+
+def test_flash_attention_with_slopes_and_its_sums():
+    from flash_attn import flash_attn_func
+
+    q, k, v = qkv()
+    slopes = torch.tensor([0.5, 0.25, 0.125, 0.1], device="cuda")
+    distance = (torch.arange(6)[:, None] - torch.arange(6)).abs()
+    bias = -slopes.cpu().double().view(4, 1, 1) * distance
+    same(flash_attn_func(q, k, v, alibi_slopes=slopes), dense(q, k, v, bias=bias))
+    _, lse, _ = flash_attn_func(q, k, v, return_attn_probs=True)
+    scores = q.cpu().transpose(1, 2) @ k.cpu().transpose(1, 2).repeat_interleave(2, 1).mT / 8 ** 0.5
+    same(lse, scores.logsumexp(-1))
+
+
+def test_packed_sequences_and_their_gradients():
+    from flash_attn import flash_attn_varlen_func, flash_attn_varlen_qkvpacked_func
+    from flash_attn.bert_padding import pad_input, unpad_input
+
+    x = torch.randn(2, 5, 3, 4, 8, device="cuda", requires_grad=True)
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]], device="cuda")
+    rows, indices, bounds, longest, lengths = unpad_input(x, mask)
+    assert bounds.tolist() == [0, 5, 7] and longest == 5 and lengths.tolist() == [5, 2]
+    out = flash_attn_varlen_qkvpacked_func(rows, bounds, longest, causal=True)
+    padded = pad_input(out, indices, 2, 5)
+    for row, length in enumerate((5, 2)):
+        part = x[row:row + 1, :length]
+        same(padded[row:row + 1, :length], dense(*part.unbind(2), seen=lower(length, length)))
+    assert padded[1, 2:].abs().sum() == 0
+    padded.sum().backward()
+    assert x.grad[1, 2:].abs().sum() == 0 and x.grad[1, :2].abs().sum() > 0
+    with pytest.raises(NotImplementedError, match="block_table"):
+        flash_attn_varlen_func(*rows.unbind(1), bounds, bounds, block_table=bounds)
+
+
+def test_xformers():
+    import xformers.ops as xops
+
+    q, k, v = qkv(groups=4)
+    same(xops.memory_efficient_attention(q, k, v), dense(q, k, v))
+    same(xops.memory_efficient_attention(q, k, v, attn_bias=xops.LowerTriangularMask()),
+         dense(q, k, v, lower(6, 6)))
+    bias = torch.randn(2, 4, 6, 6, device="cuda")
+    same(xops.memory_efficient_attention(q, k, v, bias), dense(q, k, v, bias=bias.cpu().double()))
+    same(xops.memory_efficient_attention(q[:, :, 0], k[:, :, 0], v[:, :, 0])[:, :, None],
+         dense(q[:, :, :1], k[:, :, :1], v[:, :, :1]))
+    blocks = xops.fmha.attn_bias.BlockDiagonalMask.from_seqlens([4, 2])
+    seen = torch.block_diag(torch.ones(4, 4), torch.ones(2, 2)).bool()
+    same(xops.memory_efficient_attention(q[:1], k[:1], v[:1], blocks.make_causal()),
+         dense(q[:1], k[:1], v[:1], seen & lower(6, 6)))
+
+
+def trained(make, steps=4):
+    torch.manual_seed(1)
+    p = torch.nn.Parameter(torch.randn(5, 3).cuda())
+    optimizer = make([p])
+    for i in range(steps):
+        optimizer.zero_grad()
+        (p - i).square().mul(torch.arange(3.0).cuda()).sum().backward()
+        optimizer.step()
+    return p.detach().cpu()
+
+
+@pytest.mark.parametrize(("module", "name", "options", "like"), [
+    ("apex.optimizers", "FusedAdam", {"lr": 0.1, "weight_decay": 0.1},
+     lambda p: torch.optim.AdamW(p, lr=0.1, weight_decay=0.1)),
+    ("apex.optimizers", "FusedAdam", {"lr": 0.1, "weight_decay": 0.1, "adam_w_mode": False},
+     lambda p: torch.optim.Adam(p, lr=0.1, weight_decay=0.1)),
+    ("apex.optimizers", "FusedSGD", {"lr": 0.01, "momentum": 0.9},
+     lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9)),
+    ("bitsandbytes.optim", "AdamW8bit", {"lr": 0.1}, lambda p: torch.optim.AdamW(p, lr=0.1)),
+    ("bitsandbytes.optim", "PagedAdam32bit", {"lr": 0.1}, lambda p: torch.optim.Adam(p, lr=0.1)),
+    ("bitsandbytes.optim", "SGD8bit", {"lr": 0.01, "momentum": 0.5},
+     lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.5)),
+])
+def test_optimizers_are_torchs(ran, module, name, options, like):
+    optimizer = getattr(importlib.import_module(module), name)
+    torch.testing.assert_close(trained(lambda p: optimizer(p, **options)), trained(like))
+
+
+def test_lamb_and_lion_from_their_formulas():
+    from apex.optimizers import FusedLAMB
+    from bitsandbytes.optim import Lion8bit
+
+    torch.manual_seed(1)
+    p = torch.randn(5, 3)
+    grad = 2 * p * torch.arange(3.0)
+    clipped = grad / grad.norm().clamp(min=1.0)
+    update = clipped / (clipped.abs() + 1e-6) + 0.01 * p
+    torch.testing.assert_close(trained(lambda q: FusedLAMB(q, lr=0.1), 1),
+                               p - 0.1 * p.norm() / update.norm() * update)
+    torch.testing.assert_close(trained(lambda q: Lion8bit(q, lr=0.1, weight_decay=0.5), 1),
+                               p * 0.95 - 0.1 * grad.sign())
+
+
+def test_what_is_not_there_is_refused():
+    import bitsandbytes as bnb
+    from apex.optimizers import FusedAdam
+
+    with pytest.raises(RuntimeError, match="Linear8bitLt is not available on trn"):
+        bnb.nn.Linear8bitLt(4, 4)
+    with pytest.raises(NotImplementedError, match="bias_correction"):
+        FusedAdam([torch.zeros(1, requires_grad=True)], bias_correction=False)
+    with pytest.raises(ImportError):
+        importlib.import_module("apex.amp")
