@@ -83,12 +83,15 @@ def command_of(program: Program, cpu: bool) -> list[str]:
     return words
 
 
-def run(program: Program, folder: pathlib.Path, source: pathlib.Path, cpu: bool) -> Run:
-    """Runs it once."""
+def run(program: Program, folder: pathlib.Path, source: pathlib.Path, cpu: bool,
+        compare: bool = False) -> Run:
+    """Runs it once: on trn, on the CPU, or on trn with each operator compared with the CPU's."""
     with tempfile.TemporaryDirectory() as kept:
         receipt = pathlib.Path(kept) / "receipt.html"
         start = [sys.executable]
-        if not cpu:
+        if compare:
+            start += ["-m", "torch_trn", "compare"]
+        elif not cpu:
             start += ["-m", "torch_trn", "run", "--receipt", str(receipt)]
         elif program.cpu_start:
             start += ["-c", f"{program.cpu_start}; import runpy, sys; sys.argv.pop(0); "
@@ -120,15 +123,20 @@ def _gap(ours: str, cpus: str) -> float:
     return abs(a - b) / max(abs(b), 1e-3) if a == a else float("inf")
 
 
-def verdict(program: Program, trn: Run, cpu: Run) -> str:
-    """What both runs together show, in words."""
+def verdict(program: Program, trn: Run, cpu: Run, compared: Run | None = None) -> str:
+    """What the runs together show, in words."""
     if trn.code or cpu.code or not cpu.found or len(trn.found) != len(cpu.found):
         last = (trn if trn.code or len(trn.found) != len(cpu.found) else cpu).output.strip()
         return f"FAILS: exit code {trn.code}, on the CPU {cpu.code}; {len(trn.found)} numbers, " \
                f"on the CPU {len(cpu.found)}: {last[-160:]!r}"
-    gap = max(_gap(a, b) for a, b in zip(trn.found, cpu.found))
-    words = f"{'agrees' if gap <= program.tolerance else 'DIFFERS'}: {len(cpu.found)} numbers, " \
-            f"greatest difference {gap:.1e}"
+    if compared:
+        checked = re.search(r"([\d,]+) of ([\d,]+) operator calls checked; none", compared.output)
+        words = f"agrees: {checked[1]} of {checked[2]} operator calls compared with the CPU's" \
+            if checked and not compared.code else "DIFFERS: " + compared.output.strip()[-160:]
+    else:
+        gap = max(_gap(a, b) for a, b in zip(trn.found, cpu.found))
+        words = f"{'agrees' if gap <= program.tolerance else 'DIFFERS'}: {len(cpu.found)} " \
+                f"numbers, greatest difference {gap:.1e}"
     if program.why:
         words += f" ({program.why})"
     fell = {entry["operator"]: entry["calls"] for entry in trn.fallbacks}
@@ -165,7 +173,9 @@ def row(program: Program, sources: Sources) -> str:
         why = f"not installed: {', '.join(missing)}" if source else "no source here, none to be had"
         return head + f"skipped: {why} | - | {program.exercises} |"
     trn, cpu = (run(program, source / program.folder, source, on_cpu) for on_cpu in (False, True))
-    return head + f"{verdict(program, trn, cpu)} | {trn.seconds / cpu.seconds:.2f} | " \
+    compared = run(program, source / program.folder, source, False, compare=True) \
+        if program.operators else None
+    return head + f"{verdict(program, trn, cpu, compared)} | {trn.seconds / cpu.seconds:.2f} | " \
                   f"{program.exercises} |"
 
 

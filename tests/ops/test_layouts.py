@@ -76,6 +76,25 @@ class TestSparse:
             same(make(DENSE).to("trn") @ ones.to("trn"), DENSE @ ones)
         same(torch.sparse.mm(DENSE.to_sparse().to("trn"), ones.to("trn")), DENSE @ ones)
 
+    def test_sparse_by_dense(self, ran, no_fallback):
+        table, start = torch.randn(DENSE.size(1), 3), torch.randn(DENSE.size(0), 3)
+        sparse, twice = DENSE.to_sparse(), torch.sparse_coo_tensor(
+            [[0, 0, 1], [1, 1, 0]], [1.0, 2, 3], (2, DENSE.size(1)))  # an element in two parts
+        for matrix in (sparse, twice):
+            there, column = matrix.to("trn"), table[:, 0]
+            same(torch.sparse.mm(there, table.to("trn")), matrix.to_dense() @ table)
+            same(there @ table.to("trn"), matrix.to_dense() @ table)
+            same(torch.mv(there, column.to("trn")), matrix.to_dense() @ column)
+        same(torch.addmm(start.to("trn"), sparse.to("trn"), table.to("trn"), beta=0.5, alpha=2),
+             torch.addmm(start, sparse, table, beta=0.5, alpha=2))
+        nans = torch.full_like(start, float("nan")).to("trn")
+        same(nans.addmm_(sparse.to("trn"), table.to("trn"), beta=0), DENSE @ table)
+        leaf = table.to("trn").requires_grad_()
+        torch.sparse.mm(sparse.to("trn"), leaf).square().sum().backward()
+        same(leaf.grad, 2 * DENSE.T @ (DENSE @ table))
+        with pytest.raises(RuntimeError, match="Expected dim 0 size"):
+            sparse.to("trn") @ torch.ones(DENSE.size(1) + 1, 2, device="trn")
+
     def test_what_falls_back_is_counted(self):
         torch.trn.reset_fallback_stats()
         up = DENSE.to_sparse().to("trn")

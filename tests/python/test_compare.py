@@ -76,3 +76,27 @@ def test_judge():
     assert judge(nan, nan, nan.double()) is None
     assert judge(torch.tensor([0.0]), torch.tensor([float("nan")]),
                  torch.tensor([float("nan")]).double())
+
+
+ATTENTION = """
+import torch
+import torch.nn.functional as F
+torch.manual_seed(0)
+q = torch.randn(2, 4, 9, 16, device="cuda", requires_grad=True)
+k, v = (torch.randn(2, 2, 7, 16, device="cuda", requires_grad=True) for _ in range(2))
+bias = torch.randn(1, 4, 9, 7, device="cuda", requires_grad=True)
+F.scaled_dot_product_attention(q, k, v, bias, enable_gqa=True).square().sum().backward()
+F.scaled_dot_product_attention(q, q, q, is_causal=True).square().sum().backward()
+x = torch.randn(2, 4, 8, 8, device="cuda", requires_grad=True)
+torch.nn.Conv2d(4, 6, 3, groups=2, device="cuda")(x).square().sum().backward()
+torch.nn.ConvTranspose2d(4, 6, 3, device="cuda")(x).square().sum().backward()
+"""
+
+
+def test_the_devices_own_operators_are_checked_both_ways(python, tmp_path):
+    path = tmp_path / "attention.py"
+    path.write_text(ATTENTION)
+    result = python("import sys\nfrom torch_trn.cli.main import main\n"
+                    f"sys.exit(main(['compare', {str(path)!r}]))\n")
+    assert result.returncode == 0, result.stderr
+    assert "none differs" in result.stderr and "not checked" not in result.stderr

@@ -26,10 +26,44 @@ def _attention(q, k, v, bias=None, dropout=0.0, causal=False, return_mask=False,
         q, k, v, bias, dropout, causal, scale=scale, enable_gqa=q.size(-3) != k.size(-3))
 
 
-# The device's own operators: what computes their first result on the CPU.
+def _attention_backward(grad, q, k, v, bias, wanted, out, lse, cum_q, cum_k, max_q, max_k,
+                        dropout, causal, seed, offset, *, scale=None):
+    """The gradients from the formula: autograd does not record where operators are intercepted."""
+    if dropout:
+        raise NotImplementedError("dropout's mask is the device's own")
+    scale = q.size(-1) ** -0.5 if scale is None else scale
+    groups = q.size(-3) // k.size(-3)
+    keys, values = (t.repeat_interleave(groups, -3) for t in (k, v))
+    scores = q @ keys.mT * scale
+    if bias is not None:
+        scores = scores + bias
+    if causal:
+        scores = scores.masked_fill(torch.ones(scores.shape[-2:]).tril() == 0, float("-inf"))
+    weights = scores.softmax(-1).nan_to_num()
+    inner = grad @ values.mT
+    inner = weights * (inner - (inner * weights).sum(-1, keepdim=True))
+
+    def grouped(t):
+        return t.unflatten(-3, (-1, groups)).sum(-3)
+
+    grads = (inner @ keys * scale, grouped(inner.mT @ q * scale), grouped(weights.mT @ grad),
+             inner.sum_to_size(bias.shape) if bias is not None else None)
+    return [g if want and g is not None else torch.empty(0) for g, want in zip(grads, wanted)]
+
+
+def _convolution_backward(grad, x, weight, stride, padding, dilation, transposed, output_padding,
+                          groups, wanted):
+    bias = [weight.size(1) * groups if transposed else weight.size(0)]
+    return aten.convolution_backward.default(grad, x, weight, bias, stride, padding, dilation,
+                                             transposed, output_padding, groups, wanted)
+
+
+# The device's own operators: what computes their results on the CPU, the first ones at least.
 _ON_CPU: dict[Any, Callable] = {
     aten._scaled_dot_product_fused_attention_overrideable.default: _attention,
+    aten._scaled_dot_product_fused_attention_overrideable_backward.default: _attention_backward,
     aten.convolution_overrideable.default: aten.convolution.default,
+    aten.convolution_backward_overrideable.default: _convolution_backward,
 }
 
 
