@@ -96,7 +96,9 @@ def run(program: Program, folder: pathlib.Path, source: pathlib.Path, cpu: bool,
         elif program.cpu_start:
             start += ["-c", f"{program.cpu_start}; import runpy, sys; sys.argv.pop(0); "
                             "runpy.run_path(sys.argv[0], run_name='__main__')"]
-        paths = [str(ROOT / "python"), str(source), str(STAND_INS)]
+        paths = [str(ROOT / "python"), str(source)]
+        if program.source != OWN:  # public libraries need what the stand-ins stand for, or nothing
+            paths.append(str(STAND_INS))
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "HF_HUB_OFFLINE": "1",
                "OMP_NUM_THREADS": "1", "STAND_IN_SAMPLES": str(program.samples),
                "PYTHONWARNINGS": "ignore", **program.env}

@@ -187,6 +187,7 @@ def test_backends(monkeypatch):
     # torch.testing, which other tests import, forbids the switches to be set for good.
     monkeypatch.setattr(torch.backends, "flags_frozen", lambda: False)
     cuda, cudnn = torch.backends.cuda, torch.backends.cudnn
+    before_scope = torch.version.cuda, cuda.is_built(), cudnn.version()
     with scope():
         assert cuda.is_built() and cudnn.is_available() and cudnn.version() > 9000
         assert torch.version.cuda >= "12"
@@ -209,4 +210,4 @@ def test_backends(monkeypatch):
         with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
             q = torch.randn(1, 2, 4, 8, device="cuda")
             assert torch.nn.functional.scaled_dot_product_attention(q, q, q).is_cuda
-    assert torch.version.cuda is None and not cuda.is_built() and cudnn.version() is None
+    assert (torch.version.cuda, cuda.is_built(), cudnn.version()) == before_scope

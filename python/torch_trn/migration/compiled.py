@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from .. import _C
+from .cuda_api import refusal
 
 
 @contextlib.contextmanager
@@ -40,3 +42,11 @@ def for_trn(original: Callable) -> Callable:
                               config_patches=patches, compile_region_name=self.name)
 
     return compile_graph
+
+
+def _no_triton_backend() -> Any:
+    raise RuntimeError(refusal("package.triton"))
+
+
+# torch.utils._triton's: CUDA builds bring Triton, whose driver would look for a GPU's library.
+TRITON: dict[str, Callable] = {"has_triton": lambda: False, "triton_backend": _no_triton_backend}

@@ -26,6 +26,7 @@ import torch.cuda.random
 import torch.cuda.streams
 import torch.cuda.tunable
 import torch.distributed
+import torch.utils._triton
 
 from .. import _C, trn
 from . import comm, compiled, cuda_api, library, stand_ins, tunable, visible
@@ -233,4 +234,6 @@ def patches() -> Iterator[Patch]:
         yield from _distributed()
     inductor = torch._TorchCompileInductorWrapper
     yield Patch(inductor, "__call__", compiled.for_trn(inductor.__call__))
+    for name, value in compiled.TRITON.items():
+        yield Patch(torch.utils._triton, name, value)
     yield Patch(torch.library.Library, "impl", library.for_trn(torch.library.Library.impl))
