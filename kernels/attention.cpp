@@ -8,6 +8,7 @@
 // operands: out [batch, heads, queries, value head], logsumexp [batch, heads, queries] of floats;
 // q, k, v of the kernel's type, mask. ints and reals: see problem_of.
 #include "attention_masks.h"
+#include "processor.h"
 
 namespace trn {
 namespace {
@@ -128,10 +129,10 @@ void attention(const Call& call, const Range& range) {
 }
 
 #if defined(__AVX512BF16__)
-TRN_REGISTER("attention", DType::bf16, attention<PairWords, bf16_t>);
+TRN_REGISTER_IF(has_dot_products(), "attention", DType::bf16, attention<PairWords, bf16_t>);
 #else
 TRN_REGISTER("attention", DType::f32, attention<FloatWords, float>);
-TRN_REGISTER("attention", DType::bf16, attention<FloatWords, bf16_t>);
+TRN_REGISTER_IF(TRN_NO_DOT, "attention", DType::bf16, attention<FloatWords, bf16_t>);
 TRN_REGISTER("attention", DType::f16, attention<FloatWords, f16_t>);
 #endif
 

@@ -6,6 +6,7 @@
 // share of dQ to a copy of its own. A second kernel sums the copies in their order, which is of the
 // shapes' making, so results do not depend on who computes what.
 #include "attention_masks.h"
+#include "processor.h"
 
 namespace trn {
 namespace {
@@ -210,10 +211,12 @@ void attention_backward(const Call& call, const Range& range) {
 }
 
 #if defined(__AVX512BF16__)
-TRN_REGISTER("attention_backward", DType::bf16, attention_backward<PairWords, bf16_t>);
+TRN_REGISTER_IF(has_dot_products(), "attention_backward", DType::bf16,
+                attention_backward<PairWords, bf16_t>);
 #else
 TRN_REGISTER("attention_backward", DType::f32, attention_backward<FloatWords, float>);
-TRN_REGISTER("attention_backward", DType::bf16, attention_backward<FloatWords, bf16_t>);
+TRN_REGISTER_IF(TRN_NO_DOT, "attention_backward", DType::bf16,
+                attention_backward<FloatWords, bf16_t>);
 TRN_REGISTER("attention_backward", DType::f16, attention_backward<FloatWords, f16_t>);
 #endif
 

@@ -4,11 +4,6 @@
 #include "matmul_thin.h"
 
 // TRN_REGISTER_FLOATS, but for bfloat16 where <family>_avx512_dot.cpp takes it.
-#if defined(__AVX512F__)
-#define TRN_NO_DOT !::trn::has_dot_products()
-#else
-#define TRN_NO_DOT true
-#endif
 #define TRN_REGISTER_FLOATS_BUT_DOT(name, fn)                                      \
   TRN_REGISTER(#name, ::trn::DType::f32, fn<float>);                               \
   TRN_REGISTER(#name, ::trn::DType::f64, fn<double>);                              \

@@ -23,3 +23,10 @@ bool has_dot_products();
   [[maybe_unused]] static const bool TRN_CONCAT(registered_, __COUNTER__) =           \
       (condition) &&                                                                  \
       ::trn::register_kernel(name, type, ::trn::Isa::TRN_ISA, __VA_ARGS__)
+
+// Whether the kernel for bfloat16 of this file's rank is not left to <family>_avx512_dot.cpp.
+#if defined(__AVX512F__)
+#define TRN_NO_DOT !::trn::has_dot_products()
+#else
+#define TRN_NO_DOT true
+#endif

@@ -1,0 +1,2 @@
+// Attention forward of bfloat16 through its dot product.
+#include "attention.cpp"
