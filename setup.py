@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.dist import Distribution
 
@@ -44,9 +44,12 @@ class BinaryDistribution(Distribution):
 setup(
     version=VERSION["__version__"],
     package_dir={"": "python"},
-    packages=["torch_trn", "torch_trn.trn", "torch_trn.migration", "torch_trn.cli"],
+    packages=find_packages("python"),
     py_modules=["torch_trn_autoload"],
-    package_data={"torch_trn": ["share/cmake/*.cmake", "share/include/*.h"]},
+    package_data={
+        "torch_trn": ["share/cmake/*.cmake", "share/include/*.h"],
+        "torch_trn.coverage": ["*.json"],
+    },
     ext_modules=[Extension("torch_trn._C", sources=[])],
     cmdclass={"build_ext": CMakeBuild},
     distclass=BinaryDistribution,

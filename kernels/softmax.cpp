@@ -2,58 +2,69 @@
 //
 // Operands are [outer, length, inner] with any strides, the reduced dimension in the middle. One
 // item is one row: outer * inner of them. Types may differ: work is in the kernel's own.
-#include "blocks.h"
-#include "math.h"
+#include "softmax_columns.h"
 
 namespace trn {
 namespace {
 
 using TRN_ISA_NAMESPACE::convert_run;
 
+// Rows up to this length are converted, and their exponentials computed, once.
+constexpr int64_t kKept = 32768;
+
 template <class A>
 struct Row {
   const Operand& o;
-  int64_t offset;
-  Row(const Operand& o, int64_t item) : o(o) {
+  int64_t offset, length;
+  Row(const Operand& o, int64_t item) : o(o), length(o.sizes[1]) {
     offset = item / o.sizes[2] * o.strides[0] + item % o.sizes[2] * o.strides[2];
   }
-  char* at(int64_t i) const {
+  TRN_INLINE char* at(int64_t i) const {
     return o.as<char>() + (offset + i * o.strides[1]) * dtype_size(o.dtype);
   }
-  // n elements from i on as dense A: in place where they are that already.
+  TRN_INLINE bool dense() const { return o.dtype == DTypeOf<A>::value && o.strides[1] == 1; }
+  // n elements from i on as dense A: in place where they are that already, else in the buffer,
+  // where those of a row that is kept stay.
   const A* load(int64_t i, int64_t n, A* buffer) const {
-    if (o.dtype == DTypeOf<A>::value && o.strides[1] == 1) return reinterpret_cast<A*>(at(i));
-    convert_run(buffer, DTypeOf<A>::value, 1, at(i), o.dtype, o.strides[1], n);
-    return buffer;
+    if (dense()) return reinterpret_cast<A*>(at(i));
+    A* to = length <= kKept ? buffer + i : buffer;
+    convert_run(to, DTypeOf<A>::value, 1, at(i), o.dtype, o.strides[1], n);
+    return to;
+  }
+  // The same, once more.
+  const A* again(int64_t i, int64_t n, A* buffer) const {
+    return dense() || length > kKept ? load(i, n, buffer) : buffer + i;
   }
   void store(int64_t i, int64_t n, const A* values) const {
     convert_run(at(i), o.dtype, o.strides[1], values, DTypeOf<A>::value, 1, n);
   }
 };
 
-constexpr int kLanes = 16;
+// Neighbours go to different lanes: four vectors of the widest registers, so that no addition
+// waits for the one before it.
+constexpr int kLanes = 64;
 
-template <class A>
-TRN_INLINE A largest(const A* x, int64_t n, A start) {
+template <class A, class F>
+TRN_INLINE A fold(const A* x, int64_t n, A start, F f) {
   A lane[kLanes];
   for (int k = 0; k < kLanes; ++k) lane[k] = start;
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes)
-    for (int k = 0; k < kLanes; ++k) lane[k] = lane[k] < x[i + k] ? x[i + k] : lane[k];
-  for (; i < n; ++i) lane[0] = lane[0] < x[i] ? x[i] : lane[0];
-  for (int k = 1; k < kLanes; ++k) lane[0] = lane[0] < lane[k] ? lane[k] : lane[0];
+    for (int k = 0; k < kLanes; ++k) lane[k] = f(lane[k], x[i + k]);
+  for (int64_t k = 0; k < n - i; ++k) lane[k] = f(lane[k], x[i + k]);
+  for (int w = kLanes / 2; w; w /= 2)
+    for (int k = 0; k < w; ++k) lane[k] = f(lane[k], lane[k + w]);
   return lane[0];
 }
 
 template <class A>
+TRN_INLINE A largest(const A* x, int64_t n, A start) {
+  return fold(x, n, start, [](A a, A b) { return a < b ? b : a; });
+}
+
+template <class A>
 TRN_INLINE A total(const A* x, int64_t n) {
-  A lane[kLanes] = {};
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes)
-    for (int k = 0; k < kLanes; ++k) lane[k] += x[i + k];
-  for (; i < n; ++i) lane[0] += x[i];
-  for (int k = 1; k < kLanes; ++k) lane[0] += lane[k];
-  return lane[0];
+  return fold(x, n, A(0), [](A a, A b) { return a + b; });
 }
 
 template <class F>
@@ -65,40 +76,39 @@ TRN_INLINE void by_blocks(int64_t length, F f) {
 template <class A>
 void softmax(const Call& call, const Range& range) {
   const Operand &dst = call.operand[0], &src = call.operand[1];
+  if (by_columns(dst, src, src)) return softmax_columns<A>(call, range);
   const int64_t length = src.sizes[1];
-  const bool log = call.ints[0];
+  const bool log = call.ints[0], kept = length <= kKept;
   A* buffer = reinterpret_cast<A*>(range.scratch);
-  A* result = buffer + kBlock;
+  A* result = buffer + (kept ? length : kBlock);
   for (int64_t item = range.begin; item < range.end; ++item) {
     const Row<A> in(src, item), out(dst, item);
     A max = -infinity<A>();
-    bool nan = false;
     by_blocks(length, [&](int64_t i, int64_t n) {
-      const A* x = in.load(i, n, buffer);
-      max = largest(x, n, max);
-      A any = 0;
-      for (int64_t k = 0; k < n; ++k) any += x[k] != x[k] ? A(1) : A(0);
-      nan |= any != 0;
+      max = largest(in.load(i, n, buffer), n, max);
     });
+    // The largest value is none of the NaNs; they reach the sum as themselves.
     double sum = 0;
     by_blocks(length, [&](int64_t i, int64_t n) {
-      const A* x = in.load(i, n, buffer);
-      for (int64_t k = 0; k < n; ++k) result[k] = m_exp(x[k] - max);
-      sum += static_cast<double>(total(result, n));
+      const A* x = in.again(i, n, buffer);
+      A* e = result + (kept ? i : 0);
+      for (int64_t k = 0; k < n; ++k) e[k] = m_exp(x[k] - max);
+      sum += static_cast<double>(total(e, n));
     });
-    const A scale = nan ? not_a_number<A>() : static_cast<A>(1 / sum);
-    const A shift = nan ? not_a_number<A>() : max + static_cast<A>(__builtin_log(sum));
+    const A scale = static_cast<A>(1 / sum);
+    const A shift = max + static_cast<A>(__builtin_log(sum));
     by_blocks(length, [&](int64_t i, int64_t n) {
+      A* e = result + (kept ? i : 0);
       if (log) {
-        const A* x = in.load(i, n, buffer);
-        for (int64_t k = 0; k < n; ++k) result[k] = x[k] - shift;
-      } else if (length <= kBlock) {
-        for (int64_t k = 0; k < n; ++k) result[k] *= scale;
+        const A* x = in.again(i, n, buffer);
+        for (int64_t k = 0; k < n; ++k) e[k] = x[k] - shift;
+      } else if (kept) {
+        for (int64_t k = 0; k < n; ++k) e[k] *= scale;
       } else {
-        const A* x = in.load(i, n, buffer);
-        for (int64_t k = 0; k < n; ++k) result[k] = m_exp(x[k] - max) * scale;
+        const A* x = in.again(i, n, buffer);
+        for (int64_t k = 0; k < n; ++k) e[k] = m_exp(x[k] - max) * scale;
       }
-      out.store(i, n, result);
+      out.store(i, n, e);
     });
   }
 }
@@ -106,29 +116,28 @@ void softmax(const Call& call, const Range& range) {
 // operands: grad_input, grad, output. ints[0]: log.
 template <class A>
 void softmax_backward(const Call& call, const Range& range) {
-  const int64_t length = call.operand[1].sizes[1];
+  if (by_columns(call.operand[0], call.operand[1], call.operand[2]))
+    return softmax_backward_columns<A>(call, range);
+  const int64_t length = call.operand[1].sizes[1], room = length <= kKept ? length : kBlock;
   const bool log = call.ints[0];
-  A* buffer = reinterpret_cast<A*>(range.scratch);
-  A* other = buffer + kBlock;
-  A* result = other + kBlock;
+  A* result = reinterpret_cast<A*>(range.scratch);
+  A* buffer = result + kBlock;
+  A* other = buffer + room;
   for (int64_t item = range.begin; item < range.end; ++item) {
     const Row<A> out(call.operand[0], item), grad(call.operand[1], item),
         output(call.operand[2], item);
     double sum = 0;
     by_blocks(length, [&](int64_t i, int64_t n) {
-      const A* g = grad.load(i, n, buffer);
-      if (log) {
-        sum += static_cast<double>(total(g, n));
-      } else {
-        const A* y = output.load(i, n, other);
+      const A *g = grad.load(i, n, buffer), *y = output.load(i, n, other);
+      if (!log) {
         for (int64_t k = 0; k < n; ++k) result[k] = g[k] * y[k];
-        sum += static_cast<double>(total(result, n));
+        g = result;
       }
+      sum += static_cast<double>(total(g, n));
     });
     const A s = static_cast<A>(sum);
     by_blocks(length, [&](int64_t i, int64_t n) {
-      const A* g = grad.load(i, n, buffer);
-      const A* y = output.load(i, n, other);
+      const A *g = grad.again(i, n, buffer), *y = output.again(i, n, other);
       if (log)
         for (int64_t k = 0; k < n; ++k) result[k] = g[k] - m_exp(y[k]) * s;
       else

@@ -14,6 +14,8 @@ pytestmark = pytest.mark.package
 
 QUICK = """
 import torch
+import torch_trn
+assert torch_trn.op_status("aten::add.Tensor") == "native"
 x = torch.arange(6.0).to("trn")
 assert (x * 2 + 1).sum().item() == 36.0 and torch.trn.launch_count() > 0
 assert torch.trn.get_arch_list()[0] == "portable"
@@ -55,6 +57,9 @@ def test_wheel(wheel, tmp_path):
     result = run(sys.executable, str(tmp_path / "quick.py"), cwd=tmp_path,
                  env={**env, "PYTHONPATH": str(site)})
     assert "passed" in result.stdout
+    for command in ("bench", "coverage", "scan", "run", "compare"):
+        run(sys.executable, "-m", "torch_trn", command, "--help", cwd=tmp_path,
+            env={**env, "PYTHONPATH": str(site)})
 
 
 def test_sdist(dist, tmp_path):

@@ -118,7 +118,7 @@ class Limits:
                 level = name
                 break
         else:
-            if row.bytes and row.bytes <= caches.l3_bytes:
+            if row.bytes and row.bytes <= caches.l3_cache_size:
                 level = "L3"
         return max(row.flops / self.peak(row.peak), row.bytes / self.copies[level]) / seconds
 
