@@ -13,12 +13,18 @@ template <class T> constexpr bool is_half = __is_same(T, bf16_t) || __is_same(T,
 template <class T>
 constexpr bool is_floating = __is_same(T, float) || __is_same(T, double) || is_half<T>;
 
+struct truth_t {
+  uint8_t byte;
+};
+
 // One value, by PyTorch's rules: complex drops its imaginary part, anything but zero is true, and
 // floating point reaches small unsigned types through i64 so that -1.0 is 255 everywhere.
 template <class To, class From>
 TRN_INLINE To convert_one(From x) {
   if constexpr (__is_same(To, From)) {
     return x;
+  } else if constexpr (__is_same(From, truth_t)) {
+    return convert_one<To>(static_cast<int32_t>(x.byte != 0));
   } else if constexpr (is_complex<From>) {
     if constexpr (is_complex<To>)
       return To(x.re, x.im);
@@ -43,6 +49,8 @@ TRN_INLINE To convert_one(From x) {
 
 template <class To, class From>
 void convert_loop(void* dst, int64_t ds, const void* src, int64_t ss, int64_t n) {
+  // Compilers convert vectors of bytes, not of truth values.
+  if constexpr (__is_same(From, bool)) return convert_loop<To, truth_t>(dst, ds, src, ss, n);
   To* __restrict d = static_cast<To*>(dst);
   const From* __restrict s = static_cast<const From*>(src);
   if (ds == 1 && ss == 1)
@@ -210,6 +218,13 @@ const void* load(Lane& lane, const Position& start, int64_t n, bool one_row) {
   return lane.buffer;
 }
 
+// Whether a row of every operand is used where it lies, so that no buffer bounds its length.
+bool in_place(const Lane* lanes, int arity, const Position& p) {
+  for (int i = 0; i <= arity; ++i)
+    if (!lanes[i].direct(p.step(*lanes[i].operand))) return false;
+  return true;
+}
+
 void store(const Lane& lane, const Position& start, int64_t n) {
   Position p = start;
   const Operand& o = *lane.operand;
@@ -260,7 +275,7 @@ void run_map(const Map& map, const Call& call, const Range& range) {
     // Short rows are gathered into full blocks, long ones cut into them.
     const bool one_row = row >= 64 || row == left;
     const int64_t want = one_row ? row : left;
-    const int64_t n = want < kBlock ? want : kBlock;
+    const int64_t n = want < kBlock || (one_row && in_place(lanes, map.arity, p)) ? want : kBlock;
     const void* in[kMaxOperands];
     for (int i = 1; i <= map.arity; ++i) in[i - 1] = load(lanes[i], p, n, one_row);
     const bool direct = one_row && lanes[0].direct(p.step(out) == 1 || n == 1 ? 1 : 0);

@@ -13,27 +13,28 @@ namespace {
 
 using TRN_ISA_NAMESPACE::convert_run;
 
-// Fills runs of the output with f(words of position i).
+// Fills runs of the output with f(words of position i), of which f reads the first `planes`.
 template <class T, class F>
-TRN_INLINE void fill(const Call& call, const Range& range, F f) {
+TRN_INLINE void fill(const Call& call, const Range& range, int planes, F f) {
   const Operand& out = call.operand[0];
-  const uint64_t seed = static_cast<uint64_t>(call.ints[0]), offset = static_cast<uint64_t>(call.ints[1]);
+  Draws draws(static_cast<uint64_t>(call.ints[0]), static_cast<uint64_t>(call.ints[1]), planes);
   T* buffer = reinterpret_cast<T*>(range.scratch);
   Position p(out, range.begin);
   for (int64_t i = range.begin; i < range.end;) {
-    int64_t n = p.row_left() < range.end - i ? p.row_left() : range.end - i;
-    n = n < kBlock ? n : kBlock;
-    for (int64_t k = 0; k < n; ++k) buffer[k] = f(philox(seed, offset, static_cast<uint64_t>(i + k)), k, p);
+    int64_t n = draws.cover(i, range.end - i);
+    n = p.row_left() < n ? p.row_left() : n;
+    const int64_t first = draws.at(i);
+    for (int64_t k = 0; k < n; ++k) buffer[k] = f(draws[first + k], k, p);
     convert_run(p.address(out), out.dtype, p.step(out), buffer, DTypeOf<T>::value, 1, n);
     p.advance(n);
     i += n;
   }
 }
 
-// In float for types of at most 32 bits, so that halves get numbers that they can hold exactly.
+// Uniform in (0, 1], for logarithms; in [0, 1).
 TRN_INLINE double uniform(const Philox4& w) { return uniform_double(w.v[0], w.v[1]); }
-// In (0, 1]: for logarithms.
-TRN_INLINE double positive(const Philox4& w) { return 1.0 - uniform(w); }
+TRN_INLINE void positive(const Philox4& w, double& u) { u = 1.0 - uniform(w); }
+TRN_INLINE void positive(const Philox4& w, float& u) { u = 1.f - uniform_float(w.v[0]); }
 
 // reals: from, to. The upper end is left out even after rounding to a short type.
 void uniform_f32(const Call& call, const Range& range) {
@@ -42,7 +43,7 @@ void uniform_f32(const Call& call, const Range& range) {
   const DType t = call.operand[0].dtype;
   const int keep = t == DType::bf16 ? 8 : t == DType::f16 ? 11 : 24;
   const float unit = __builtin_ldexpf(1.f, -keep);
-  fill<float>(call, range, [=](const Philox4& w, int64_t, const Position&) {
+  fill<float>(call, range, 1, [=](const Philox4& w, int64_t, const Position&) {
     const float u = static_cast<float>(w.v[0] >> (32 - keep)) * unit;
     const float x = u * (to - from) + from;
     return x < to || from == to ? x : from;
@@ -50,57 +51,71 @@ void uniform_f32(const Call& call, const Range& range) {
 }
 void uniform_f64(const Call& call, const Range& range) {
   const double from = call.reals[0], to = call.reals[1];
-  fill<double>(call, range, [=](const Philox4& w, int64_t, const Position&) {
+  fill<double>(call, range, 2, [=](const Philox4& w, int64_t, const Position&) {
     const double x = uniform(w) * (to - from) + from;
     return x < to || from == to ? x : from;
   });
 }
 
 // Box-Muller: one normal an element, from two uniforms. reals: mean, deviation.
-TRN_INLINE float normal_of(const Philox4& w) {
+template <class A>
+TRN_INLINE A normal_of(const Philox4& w);
+template <>
+TRN_INLINE float normal_of<float>(const Philox4& w) {
   const float u = 1.f - uniform_float(w.v[0]), v = uniform_float(w.v[1]);
-  return __builtin_sqrtf(-2.f * fast_log(u)) * fast_sine(6.283185307179586f * v, 1);
+  return __builtin_sqrtf(-2.f * fast_log(u)) * cosine_of_turns(v);
 }
-TRN_INLINE double normal_double(const Philox4& w) {
-  const double u = positive(w), v = uniform_double(w.v[2], w.v[3]);
+template <>
+TRN_INLINE double normal_of<double>(const Philox4& w) {
+  const double u = 1.0 - uniform(w), v = uniform_double(w.v[2], w.v[3]);
   return __builtin_sqrt(-2 * __builtin_log(u)) * __builtin_cos(6.283185307179586 * v);
 }
 void normal_f32(const Call& call, const Range& range) {
   const float mean = static_cast<float>(call.reals[0]), deviation = static_cast<float>(call.reals[1]);
-  fill<float>(call, range, [=](const Philox4& w, int64_t, const Position&) {
-    return normal_of(w) * deviation + mean;
+  fill<float>(call, range, 2, [=](const Philox4& w, int64_t, const Position&) {
+    return normal_of<float>(w) * deviation + mean;
   });
 }
 void normal_f64(const Call& call, const Range& range) {
   const double mean = call.reals[0], deviation = call.reals[1];
-  fill<double>(call, range, [=](const Philox4& w, int64_t, const Position&) {
-    return normal_double(w) * deviation + mean;
+  fill<double>(call, range, 4, [=](const Philox4& w, int64_t, const Position&) {
+    return normal_of<double>(w) * deviation + mean;
   });
 }
 
-// Distributions by inversion of a uniform. reals: their parameters.
-#define TRN_INVERSION(name, expression)                                               \
-  void name(const Call& call, const Range& range) {                                   \
-    const double p = call.reals[0], q = call.reals[1];                                \
-    (void)p, (void)q;                                                                 \
-    fill<double>(call, range, [=](const Philox4& w, int64_t, const Position&) {       \
-      return expression;                                                              \
-    });                                                                               \
-  }                                                                                   \
-  TRN_REGISTER(#name, DType::f64, name);
-TRN_INVERSION(exponential, -__builtin_log(positive(w)) / p)
-TRN_INVERSION(cauchy, p + q * __builtin_tan(3.14159265358979323846 * (positive(w) - 0.5)))
-TRN_INVERSION(geometric, __builtin_ceil(__builtin_log(positive(w)) / __builtin_log(1 - p)))
-TRN_INVERSION(log_normal, __builtin_exp(p + q * normal_double(w)))
+// Distributions by inversion of a uniform u in (0, 1], in the type of the result. reals: their
+// parameters p and q. Planes of words that float and double need.
+#define TRN_INVERSION(name, floats, doubles, expression)                                    \
+  template <class A>                                                                        \
+  void name(const Call& call, const Range& range) {                                         \
+    const A p = static_cast<A>(call.reals[0]), q = static_cast<A>(call.reals[1]);           \
+    (void)q;                                                                                \
+    fill<A>(call, range, sizeof(A) == 4 ? floats : doubles,                                 \
+            [=](const Philox4& w, int64_t, const Position&) {                               \
+              A u;                                                                          \
+              positive(w, u);                                                               \
+              return static_cast<A>(expression);                                            \
+            });                                                                             \
+  }                                                                                         \
+  TRN_REGISTER(#name, DType::f32, name<float>);                                             \
+  TRN_REGISTER(#name, DType::f64, name<double>)
+TRN_INVERSION(exponential, 1, 2, -m_log(u) / p);
+TRN_INVERSION(cauchy, 1, 2, p + q * m_tan(A(3.14159265358979323846) * (u - A(0.5))));
+TRN_INVERSION(geometric, 1, 2, m_ceil(u == 1 ? A(1) : m_log(u) / m_log1p(-p)));
+TRN_INVERSION(log_normal, 2, 4, ((void)u, m_exp(p + q * normal_of<A>(w))));
 
 // ints[2]: range (0: all 64 bits), ints[3]: base.
 void random_integers(const Call& call, const Range& range) {
   const uint64_t span = static_cast<uint64_t>(call.ints[2]);
   const int64_t base = call.ints[3];
-  fill<int64_t>(call, range, [=](const Philox4& w, int64_t, const Position&) {
+  // A word times the range, over 2^32, is below the range.
+  if (span && span >> 32 == 0)
+    return fill<int64_t>(call, range, 1, [=](const Philox4& w, int64_t, const Position&) {
+      return static_cast<int64_t>((w.v[0] * span >> 32) + static_cast<uint64_t>(base));
+    });
+  fill<int64_t>(call, range, 2, [=](const Philox4& w, int64_t, const Position&) {
     const uint64_t bits = static_cast<uint64_t>(w.v[0]) << 32 | w.v[1];
-    const uint64_t x = span == 0 ? bits : span >> 32 ? bits % span : w.v[0] % span;
-    return static_cast<int64_t>(x + static_cast<uint64_t>(base));
+    return static_cast<int64_t>((span ? bits % span : bits) + static_cast<uint64_t>(base));
   });
 }
 
@@ -110,14 +125,16 @@ void bernoulli(const Call& call, const Range& range) {
   const Operand& probability = call.operand[1];
   const bool each = call.noperands > 1 && !probability.absent();
   const double p = call.reals[0];
-  fill<double>(call, range, [&](const Philox4& w, int64_t k, const Position& at) {
-    double limit = p;
-    if (each) {
-      convert_run(&limit, DType::f64, 1,
-                  at.address(probability) + k * at.step(probability) * dtype_size(probability.dtype),
-                  probability.dtype, 1, 1);
-      if (!(limit >= 0 && limit <= 1)) range.fault->report(FaultKind::assertion);
-    }
+  if (!each)
+    return fill<double>(call, range, 2, [=](const Philox4& w, int64_t, const Position&) {
+      return uniform(w) < p ? 1.0 : 0.0;
+    });
+  fill<double>(call, range, 2, [&](const Philox4& w, int64_t k, const Position& at) {
+    double limit;
+    convert_run(&limit, DType::f64, 1,
+                at.address(probability) + k * at.step(probability) * dtype_size(probability.dtype),
+                probability.dtype, 1, 1);
+    if (!(limit >= 0 && limit <= 1)) range.fault->report(FaultKind::assertion);
     return uniform(w) < limit ? 1.0 : 0.0;
   });
 }
@@ -131,15 +148,14 @@ void dropout(const Call& call, const Range& range) {
   const A scale = keep > 0 ? static_cast<A>(1 / keep) : A(0);
   A* x = reinterpret_cast<A*>(range.scratch);
   bool* kept = reinterpret_cast<bool*>(x + kBlock);
-  for (int64_t i = range.begin; i < range.end; i += kBlock) {
-    const int64_t n = range.end - i < kBlock ? range.end - i : kBlock;
+  Draws draws(seed, offset, 1);
+  for (int64_t i = range.begin, n; i < range.end; i += n) {
+    n = draws.cover(i, range.end - i);
     convert_run(x, DTypeOf<A>::value, 1, in.as<char>() + i * dtype_size(in.dtype), in.dtype, 1, n);
     const float limit = static_cast<float>(keep);
-    for (int64_t k = 0; k < n; ++k) {
-      const Philox4 w = philox(seed, offset, static_cast<uint64_t>(i + k));
-      kept[k] = uniform_float(w.v[0]) < limit;
-    }
-    for (int64_t k = 0; k < n; ++k) x[k] = kept[k] ? x[k] * scale : A(0);
+    const uint32_t* word = draws.word[0] + draws.at(i);
+    for (int64_t k = 0; k < n; ++k) kept[k] = uniform_float(word[k]) < limit;
+    for (int64_t k = 0; k < n; ++k) x[k] = uniform_float(word[k]) < limit ? x[k] * scale : A(0);
     convert_run(out.as<char>() + i * dtype_size(out.dtype), out.dtype, 1, x, DTypeOf<A>::value, 1, n);
     __builtin_memcpy(mask.as<bool>() + i, kept, n);
   }

@@ -86,6 +86,13 @@ void prelu_backward_on_trn(at::TensorIterator& iter) {
 
 }  // namespace
 
+at::Tensor TRN_OP(native_dropout_backward)(const at::Tensor& grad_output, const at::Tensor& mask,
+                                           double scale) {
+  at::Tensor grad_input = at::empty_like(grad_output);
+  map_tensors(grad_input, {grad_output, mask}, masked_scale_family, 2, {scale});
+  return grad_input;
+}
+
 at::Tensor& TRN_OP(glu_backward_grad_input)(const at::Tensor& grad_output, const at::Tensor& self,
                                             int64_t dim, at::Tensor& grad_input) {
   TORCH_CHECK(self.dim() > 0, "glu does not support 0-dimensional tensors");

@@ -10,7 +10,6 @@
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/rand.h>
 #include <ATen/ops/searchsorted.h>
-#include <ATen/ops/sort.h>
 #include <ATen/ops/zeros_like.h>
 
 #include "ops/elementwise.h"
@@ -25,7 +24,8 @@ constexpr int64_t kPhiloxCost = 16;
 
 const Family uniform("uniform"), normal("normal"), exponential("exponential"), cauchy("cauchy"),
     geometric("geometric"), log_normal("log_normal"), random_integers("random_integers"),
-    bernoulli("bernoulli"), dropout("dropout");
+    bernoulli("bernoulli"), dropout("dropout"), randperm_scatter("randperm_scatter"),
+    randperm_shuffle("randperm_shuffle");
 
 // Numbers for every element of an iterator's output. One position an element, one offset a launch.
 void fill(at::TensorIteratorBase& iter, const Family& family, DType type, const Generator& generator,
@@ -43,11 +43,13 @@ void fill(at::TensorIteratorBase& iter, const Family& family, DType type, const 
 
 template <const Family& family>
 void two_parameters(at::TensorIteratorBase& iter, double a, double b, Generator g) {
-  fill(iter, family, DType::f64, g, {}, {a, b});
+  fill(iter, family, compute_type(iter.dtype()), g, {}, {a, b});
 }
 template <const Family& family>
 void one_parameter(at::TensorIteratorBase& iter, double a, Generator g) {
-  fill(iter, family, DType::f64, g, {}, {a, 0});
+  // Integers get their numbers from doubles, which reach all of them.
+  const bool integral = at::isIntegralType(iter.dtype(), true);
+  fill(iter, family, integral ? DType::f64 : compute_type(iter.dtype()), g, {}, {a, 0});
 }
 
 void uniform_kernel(at::TensorIteratorBase& iter, double from, double to, Generator g) {
@@ -127,20 +129,21 @@ std::tuple<at::Tensor, at::Tensor> TRN_OP(native_dropout)(const at::Tensor& inpu
   return {out, mask};
 }
 
-at::Tensor TRN_OP(native_dropout_backward)(const at::Tensor& grad_output, const at::Tensor& mask,
-                                           double scale) {
-  return at::mul(at::mul(grad_output, mask), scale);
-}
-
-// A permutation is the order of random keys; 64 bits of key make ties as good as impossible.
+// Elements go to buckets at random, then each bucket is shuffled where the cache holds it.
 at::Tensor& TRN_OP(randperm_generator_out)(int64_t n, Generator generator, at::Tensor& out) {
   TORCH_CHECK(n >= 0, "n must be non-negative, got", n);
   out.resize_({n});
   if (n == 0) return out;
-  const at::Tensor keys = at::empty({n}, out.options().dtype(at::kLong));
-  auto iter = at::TensorIterator::borrowing_nullary_op(keys);
-  random_full(iter, generator);
-  out.copy_(std::get<1>(at::sort(keys, /*stable=*/true, 0, false)));
+  constexpr int64_t kBucket = 4096, kMostBuckets = 1024;
+  const int64_t buckets = std::min((n + kBucket - 1) / kBucket, kMostBuckets);
+  const at::Tensor order = at::empty({n}, out.options().dtype(at::kLong));
+  const at::Tensor starts = at::empty({buckets + 1}, order.options());
+  const auto [seed, offset] = runtime::reserve(generator, out.device().index(), 8);
+  const auto s = static_cast<int64_t>(seed), o = static_cast<int64_t>(offset);
+  Launch(randperm_scatter, DType::i64).out(order).out(starts).ints({s, o}).run(1, 1);
+  Launch(randperm_shuffle, DType::i64).out(order).in(starts).ints({s, o + 4})
+      .run(buckets, grain_for(n / buckets * kPhiloxCost));
+  out.copy_(order);
   return out;
 }
 

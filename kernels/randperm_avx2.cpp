@@ -1,0 +1,2 @@
+// A random permutation compiled for AVX2.
+#include "randperm.cpp"

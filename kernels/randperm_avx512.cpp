@@ -1,0 +1,2 @@
+// A random permutation compiled for AVX512.
+#include "randperm.cpp"
