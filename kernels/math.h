@@ -123,21 +123,24 @@ TRN_INLINE float fast_erf(float x) {
   return c * p / q;
 }
 
-// Cosine of v turns, 0 <= v <= 1: the quarter is taken off exactly.
-TRN_INLINE float cosine_of_turns(float v) {
+struct Turned {
+  float cosine, sine;
+};
+// Of v turns, 0 <= v <= 1: the quarter is taken off exactly.
+TRN_INLINE Turned of_turns(float v) {
   const float quarters = v * 4.f, n = round_to_int(quarters);
   const float r = (quarters - n) * 1.57079632679489662f, z = r * r;
   float s = -1.9515295891e-4f;
   s = s * z + 8.3321608736e-3f;
   s = s * z - 1.6666654611e-1f;
-  const float sine = s * z * r + r;
+  s = s * z * r + r;
   float c = 2.443315711809948e-5f;
   c = c * z - 1.388731625493765e-3f;
   c = c * z + 4.166664568298827e-2f;
-  const float cosine = c * z * z - 0.5f * z + 1.f;
+  c = c * z * z - 0.5f * z + 1.f;
   const int k = static_cast<int>(n);
-  const float value = k & 1 ? sine : cosine;
-  return (k + 1) & 2 ? -value : value;
+  const float cosine = k & 1 ? s : c, sine = k & 1 ? c : s;
+  return {(k + 1) & 2 ? -cosine : cosine, k & 2 ? -sine : sine};
 }
 
 // Sine of x + quadrant * pi/2, reduced in double; good to 1 ULP for |x| < 1e5.

@@ -58,23 +58,45 @@ void uniform_f64(const Call& call, const Range& range) {
 }
 
 // Box-Muller: one normal an element, from two uniforms. reals: mean, deviation.
+TRN_INLINE float normal_radius(uint32_t word) {
+  const float u = static_cast<float>(word) * 0x1p-32f + 0x1p-33f;  // in (0, 1]
+  return __builtin_sqrtf(-2.f * fast_log(u));
+}
 template <class A>
 TRN_INLINE A normal_of(const Philox4& w);
 template <>
 TRN_INLINE float normal_of<float>(const Philox4& w) {
-  const float u = 1.f - uniform_float(w.v[0]), v = uniform_float(w.v[1]);
-  return __builtin_sqrtf(-2.f * fast_log(u)) * cosine_of_turns(v);
+  return normal_radius(w.v[0]) * of_turns(uniform_float(w.v[1])).cosine;
 }
 template <>
 TRN_INLINE double normal_of<double>(const Philox4& w) {
   const double u = 1.0 - uniform(w), v = uniform_double(w.v[2], w.v[3]);
   return __builtin_sqrt(-2 * __builtin_log(u)) * __builtin_cos(6.283185307179586 * v);
 }
+
+// In float a pair of words gives two: the first half of a tile's words are radii, the second angles.
 void normal_f32(const Call& call, const Range& range) {
+  const Operand& out = call.operand[0];
   const float mean = static_cast<float>(call.reals[0]), deviation = static_cast<float>(call.reals[1]);
-  fill<float>(call, range, 2, [=](const Philox4& w, int64_t, const Position&) {
-    return normal_of<float>(w) * deviation + mean;
-  });
+  Draws draws(static_cast<uint64_t>(call.ints[0]), static_cast<uint64_t>(call.ints[1]), 1);
+  float* normals = reinterpret_cast<float*>(range.scratch);
+  Position p(out, range.begin);
+  int64_t window = -1;
+  for (int64_t i = range.begin, n; i < range.end; i += n) {
+    n = draws.cover(i, range.end - i);
+    n = p.row_left() < n ? p.row_left() : n;
+    if (window != draws.from)
+      for (int64_t t = 0; t < draws.until - draws.from; t += kTileWords)
+        for (int64_t k = t; k < t + kTileWords / 2; ++k) {
+          const float radius = normal_radius(draws.word[0][k]) * deviation;
+          const Turned angle = of_turns(uniform_float(draws.word[0][k + kTileWords / 2]));
+          normals[k] = radius * angle.cosine + mean;
+          normals[k + kTileWords / 2] = radius * angle.sine + mean;
+        }
+    window = draws.from;
+    convert_run(p.address(out), out.dtype, p.step(out), normals + draws.at(i), DType::f32, 1, n);
+    p.advance(n);
+  }
 }
 void normal_f64(const Call& call, const Range& range) {
   const double mean = call.reals[0], deviation = call.reals[1];

@@ -2,6 +2,7 @@
 //
 // Operands are [outer, length, inner] with any strides, the reduced dimension in the middle. One
 // item is one row: outer * inner of them. Types may differ: work is in the kernel's own.
+#include "rows.h"
 #include "softmax_columns.h"
 
 namespace trn {
@@ -40,36 +41,14 @@ struct Row {
   }
 };
 
-// Neighbours go to different lanes: four vectors of the widest registers, so that no addition
-// waits for the one before it.
-constexpr int kLanes = 64;
-
-template <class A, class F>
-TRN_INLINE A fold(const A* x, int64_t n, A start, F f) {
-  A lane[kLanes];
-  for (int k = 0; k < kLanes; ++k) lane[k] = start;
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes)
-    for (int k = 0; k < kLanes; ++k) lane[k] = f(lane[k], x[i + k]);
-  for (int64_t k = 0; k < n - i; ++k) lane[k] = f(lane[k], x[i + k]);
-  for (int w = kLanes / 2; w; w /= 2)
-    for (int k = 0; k < w; ++k) lane[k] = f(lane[k], lane[k + w]);
-  return lane[0];
-}
-
 template <class A>
 TRN_INLINE A largest(const A* x, int64_t n, A start) {
-  return fold(x, n, start, [](A a, A b) { return a < b ? b : a; });
+  return fold(n, start, [&](int64_t k) { return x[k]; }, [](A a, A b) { return a < b ? b : a; });
 }
 
 template <class A>
-TRN_INLINE A total(const A* x, int64_t n) {
-  return fold(x, n, A(0), [](A a, A b) { return a + b; });
-}
-
-template <class F>
-TRN_INLINE void by_blocks(int64_t length, F f) {
-  for (int64_t i = 0; i < length; i += kBlock) f(i, length - i < kBlock ? length - i : kBlock);
+TRN_INLINE double total(const A* x, int64_t n) {
+  return sum_of<A>(n, [&](int64_t k) { return x[k]; });
 }
 
 // operands: dst, src. ints[0]: log.
@@ -93,7 +72,7 @@ void softmax(const Call& call, const Range& range) {
       const A* x = in.again(i, n, buffer);
       A* e = result + (kept ? i : 0);
       for (int64_t k = 0; k < n; ++k) e[k] = m_exp(x[k] - max);
-      sum += static_cast<double>(total(e, n));
+      sum += total(e, n);
     });
     const A scale = static_cast<A>(1 / sum);
     const A shift = max + static_cast<A>(__builtin_log(sum));
@@ -133,7 +112,7 @@ void softmax_backward(const Call& call, const Range& range) {
         for (int64_t k = 0; k < n; ++k) result[k] = g[k] * y[k];
         g = result;
       }
-      sum += static_cast<double>(total(g, n));
+      sum += total(g, n);
     });
     const A s = static_cast<A>(sum);
     by_blocks(length, [&](int64_t i, int64_t n) {

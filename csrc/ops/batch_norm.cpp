@@ -7,9 +7,8 @@
 #include <ATen/ops/full.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/rsqrt.h>
-#include <ATen/ops/sum.h>
-#include <ATen/ops/var_mean.h>
 #include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 
 #include "ops/elementwise.h"
 #include "ops/op.h"
@@ -17,7 +16,8 @@
 namespace trn::ops {
 namespace {
 
-const Family channel_sums("channel_sums");
+const Family channel_sums("channel_sums"), channel_totals("channel_totals"),
+    channel_affine("channel_affine");
 
 using Optional = std::optional<at::Tensor>;
 
@@ -27,59 +27,54 @@ at::ScalarType stat_type(const at::Tensor& t) { return at::toOpMathType(t.scalar
 int64_t channels(const at::Tensor& t) { return t.size(1); }
 int64_t per_channel(const at::Tensor& t) { return t.numel() / std::max<int64_t>(1, t.size(1)); }
 
-// A vector of channels against a tensor of any dimension.
-at::Tensor spread(const at::Tensor& v, const at::Tensor& like) {
-  std::vector<int64_t> sizes(like.dim(), 1);
-  sizes[1] = like.size(1);
-  return v.reshape(sizes);
-}
+// A tensor in the memory format that the kernels walk, as [outer, channels, inner].
+struct Planes {
+  at::Tensor tensor, planes;
+  bool last;
 
-std::vector<int64_t> other_dims(const at::Tensor& t) {
-  std::vector<int64_t> dims;
-  for (int64_t d = 0; d < t.dim(); ++d)
-    if (d != 1) dims.push_back(d);
-  return dims;
-}
-
-at::Tensor as_planes(const at::Tensor& t) { return t.reshape({t.size(0), t.size(1), -1}); }
-
-// Mean and biased variance of each channel, in the statistics' type.
-std::pair<at::Tensor, at::Tensor> statistics(const at::Tensor& input) {
-  if (!input.is_contiguous()) {
-    auto [var, mean] = at::var_mean(input.to(stat_type(input)), other_dims(input), 0);
-    return {mean, var};
+  Planes(const at::Tensor& t, at::MemoryFormat format) : tensor(t.contiguous(format)) {
+    planes = tensor.reshape({t.size(0), t.size(1), -1});
+    last = t.size(1) > 1 && planes.stride(1) == 1;
   }
-  const auto options = input.options().dtype(stat_type(input)).memory_format(std::nullopt);
-  at::Tensor mean = at::empty({channels(input)}, options), var = at::empty_like(mean);
-  const at::Tensor none;
-  Launch(channel_sums, compute_type(input.scalar_type()))
-      .out(mean).out(var).in(as_planes(input)).in(none).in(none)
-      .run(channels(input), grain_for(per_channel(input) * 2));
-  return {mean, var};
+  int64_t rows() const { return planes.size(0) * planes.size(2); }
+};
+
+// Two sums a channel; see the kernel. With `count` they are made mean and biased variance.
+std::pair<at::Tensor, at::Tensor> sums_by_channel(const Planes& in, const at::Tensor& grad,
+                                                  const at::Tensor& pivot, int64_t count) {
+  constexpr int64_t kRowsOfPart = 256, kMostParts = 64;
+  const int64_t c = in.planes.size(1), cost = 3;
+  const int64_t parts = in.last ? std::clamp<int64_t>(in.rows() / kRowsOfPart, 1, kMostParts) : 1;
+  const at::Tensor partial = at::empty({parts, 2, c}, pivot.options().dtype(at::kDouble));
+  const DType type = dtype_of(pivot);
+  Launch(channel_sums, type).out(partial).in(in.planes).in(grad).in(pivot).ints({in.last})
+      .run(in.last ? parts : c, grain_for(in.planes.numel() / (in.last ? parts : c) * cost));
+  at::Tensor first = at::empty_like(pivot), second = at::empty_like(pivot);
+  Launch(channel_totals, type).out(first).out(second).in(partial).in(pivot).ints({count})
+      .run(c, grain_for(parts * 4));
+  return {first, second};
 }
 
-// Sums of grad and of grad * (input - mean) by channel.
-std::pair<at::Tensor, at::Tensor> gradient_sums(const at::Tensor& grad, const at::Tensor& input,
-                                                const at::Tensor& mean) {
-  const at::ScalarType stat = stat_type(input);
-  if (!input.is_contiguous() || !grad.is_contiguous()) {
-    const at::Tensor g = grad.to(stat);
-    const at::Tensor centred = input.to(stat) - spread(mean, input);
-    return {at::sum(g, other_dims(g)), at::sum(g * centred, other_dims(g))};
+// Mean and biased variance of each channel, in the statistics' type. Sums are of what differs from
+// the channel's first element, so that a large mean takes no digits from the variance.
+std::pair<at::Tensor, at::Tensor> statistics(const Planes& in) {
+  const auto options = in.tensor.options().dtype(stat_type(in.tensor)).memory_format(std::nullopt);
+  if (in.tensor.numel() == 0) {
+    const at::Tensor none = at::full({in.planes.size(1)}, std::nan(""), options);
+    return {none, none};
   }
-  at::Tensor sum = at::empty({channels(input)}, input.options().dtype(stat)),
-             dot = at::empty_like(sum);
-  Launch(channel_sums, compute_type(input.scalar_type()))
-      .out(sum).out(dot).in(as_planes(input)).in(as_planes(grad)).in(mean)
-      .run(channels(input), grain_for(per_channel(input) * 3));
-  return {sum, dot};
+  const at::Tensor pivot =
+      in.planes.select(0, 0).select(1, 0).to(options.dtype()).contiguous();
+  return sums_by_channel(in, at::Tensor(), pivot, in.rows());
 }
 
-// input * scale + shift by channel, into out.
-void affine(const at::Tensor& out, const at::Tensor& input, const at::Tensor& scale,
-            const at::Tensor& shift) {
-  at::Tensor target = out;
-  at::addcmul_out(target, spread(shift, input), input, spread(scale, input));
+// x * scale + y * other + shift by channel, into out, which has x's layout.
+void affine(const at::Tensor& out, const Planes& x, const at::Tensor& scale, const at::Tensor& shift,
+            const at::Tensor& y = {}, const at::Tensor& other = {}) {
+  const int64_t items = x.last ? x.rows() : x.planes.size(0) * x.planes.size(1);
+  Launch(channel_affine, dtype_of(scale))
+      .out(out.reshape(x.planes.sizes())).in(x.planes).in(y).in(scale).in(other).in(shift)
+      .ints({x.last}).run(items, grain_for(x.planes.numel() / items * 2));
 }
 
 struct Result {
@@ -92,13 +87,14 @@ Result normalise(const at::Tensor& input, const Optional& weight, const Optional
   const at::ScalarType stat = stat_type(input);
   Result r;
   r.out = at::empty_like(input, input.suggest_memory_format());
+  const Planes in(input, input.suggest_memory_format());
   at::Tensor mean, invstd;
   if (training) {
     TORCH_CHECK(input.numel() == 0 || per_channel(input) > 0,
                 "Expected more than 1 value per channel when training, got input size ",
                 input.sizes());
     at::Tensor var;
-    std::tie(mean, var) = statistics(input);
+    std::tie(mean, var) = statistics(in);
     invstd = at::rsqrt(var + eps);
     const double n = static_cast<double>(per_channel(input));
     if (given(running_mean)) running_mean->mul_(1 - momentum).add_(mean, momentum);
@@ -118,7 +114,7 @@ Result normalise(const at::Tensor& input, const Optional& weight, const Optional
   const at::Tensor scale = given(weight) ? invstd * weight->to(stat) : invstd;
   const at::Tensor shift =
       given(bias) ? at::addcmul(bias->to(stat), mean, scale, -1) : -(mean * scale);
-  affine(r.out, input, scale, shift);
+  affine(r.out, in, scale, shift);
   return r;
 }
 
@@ -131,24 +127,25 @@ Gradients gradients(const at::Tensor& grad_out, const at::Tensor& input, const O
                     const Optional& save_mean, const Optional& save_invstd, bool train, double eps,
                     std::array<bool, 3> mask) {
   const at::ScalarType stat = stat_type(input);
-  const at::Tensor grad = grad_out.contiguous(input.suggest_memory_format());
+  const Planes in(input, input.suggest_memory_format());
+  const Planes grad(grad_out, input.suggest_memory_format());
   const at::Tensor mean = train ? *save_mean : running_mean->to(stat);
   const at::Tensor invstd = train ? *save_invstd : at::rsqrt(running_var->to(stat) + eps);
   const at::Tensor scale = given(weight) ? invstd * weight->to(stat) : invstd;
   Gradients g;
   at::Tensor sum, dot;
-  if (input.numel() && (train || mask[1] || mask[2])) std::tie(sum, dot) = gradient_sums(grad, input, mean);
+  if (input.numel() && (train || mask[1] || mask[2]))
+    std::tie(sum, dot) = sums_by_channel(in, grad.planes, mean.contiguous(), 0);
   if (mask[0]) {
     g.input = at::empty_like(input, input.suggest_memory_format());
     if (input.numel() && !train) {
-      at::mul_out(g.input, grad, spread(scale, input));
+      affine(g.input, grad, scale, at::zeros_like(scale));
     } else if (input.numel()) {
       // grad * scale + input * b + c, with b and c chosen so that both sums of the result vanish.
       const double n = static_cast<double>(per_channel(input));
       const at::Tensor b = dot * invstd * invstd * scale * (-1.0 / n);
       const at::Tensor c = at::addcmul(sum * scale * (-1.0 / n), mean, b, -1);
-      const at::Tensor part = at::addcmul(spread(c, input), input, spread(b, input));
-      at::addcmul_out(g.input, part, grad, spread(scale, input));
+      affine(g.input, in, b, c, grad.planes, scale);
     }
   }
   const auto like = [&](const at::Tensor& t) {
@@ -256,7 +253,7 @@ std::tuple<at::Tensor, at::Tensor> TRN_OP(batch_norm_update_stats)(const at::Ten
                                                                    const Optional& running_mean,
                                                                    const Optional& running_var,
                                                                    double momentum) {
-  auto [mean, var] = statistics(input);
+  const auto [mean, var] = statistics(Planes(input, input.suggest_memory_format()));
   const double n = static_cast<double>(per_channel(input));
   if (given(running_mean)) running_mean->mul_(1 - momentum).add_(mean, momentum);
   if (given(running_var))

@@ -1,0 +1,2 @@
+// Channels compiled for AVX2.
+#include "channels.cpp"

@@ -1,0 +1,2 @@
+// Channels compiled for AVX512.
+#include "channels.cpp"
