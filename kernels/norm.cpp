@@ -6,24 +6,46 @@
 namespace trn {
 namespace {
 
+// Rows up to this length are one block, converted once; longer ones are taken kBlock at a time.
+constexpr int64_t kWhole = 16384;
+
+// A row, or a vector of a row's length, by blocks.
+template <class A>
+struct Blocks {
+  const Operand& o;
+  A* buffer;
+
+  TRN_INLINE const A* load(int64_t at, int64_t n) const { return trn::load(o, at, n, buffer); }
+  // What was loaded last, if that was all.
+  TRN_INLINE const A* again(int64_t at, int64_t n, bool whole) const {
+    return whole && o.dtype != DTypeOf<A>::value ? buffer : load(at, n);
+  }
+};
+
+template <class F>
+TRN_INLINE void blocks_of(int64_t length, F f) {
+  if (length <= kWhole)
+    f(int64_t{0}, length);
+  else
+    by_blocks(length, f);
+}
+
 // Mean and reciprocal deviation of a dense row.
 struct Moments {
   double mean, rstd;
 };
 template <class A>
-TRN_INLINE Moments moments(const Operand& o, int64_t at, int64_t length, double eps, bool centred,
-                           A* buffer) {
+TRN_INLINE Moments moments(const Blocks<A>& in, int64_t at, int64_t length, double eps,
+                           bool centred) {
   double mean = 0, squares = 0;
-  if (centred) {
-    by_blocks(length, [&](int64_t i, int64_t n) {
-      const A* x = load(o, at + i, n, buffer);
-      mean += sum_of<A>(n, [&](int64_t k) { return x[k]; });
-    });
-    mean /= static_cast<double>(length);
-  }
+  blocks_of(length, [&](int64_t i, int64_t n) {
+    const A* x = in.load(at + i, n);
+    if (centred) mean += sum_of<A>(n, [&](int64_t k) { return x[k]; });
+  });
+  mean /= static_cast<double>(length);
   const A m = static_cast<A>(mean);
-  by_blocks(length, [&](int64_t i, int64_t n) {
-    const A* x = load(o, at + i, n, buffer);
+  blocks_of(length, [&](int64_t i, int64_t n) {
+    const A* x = in.again(at + i, n, n == length);
     squares += sum_of<A>(n, [&](int64_t k) { return (x[k] - m) * (x[k] - m); });
   });
   return {mean, 1 / __builtin_sqrt(squares / static_cast<double>(length) + eps)};
@@ -33,76 +55,80 @@ TRN_INLINE Moments moments(const Operand& o, int64_t at, int64_t length, double 
 // dense. ints[0]: 1 to subtract the mean. reals[0]: eps.
 template <class A>
 void row_norm(const Call& call, const Range& range) {
-  const Operand &out = call.operand[0], &mean = call.operand[1], &rstd = call.operand[2],
-                &in = call.operand[3], &weight = call.operand[4], &bias = call.operand[5];
-  const int64_t length = in.sizes[1];
-  const bool centred = call.ints[0];
-  A* x_buffer = reinterpret_cast<A*>(range.scratch);
-  A* w_buffer = x_buffer + kBlock;
-  A* b_buffer = w_buffer + kBlock;
-  A* y = b_buffer + kBlock;
+  const Operand &out = call.operand[0], &mean = call.operand[1], &rstd = call.operand[2];
+  const int64_t length = call.operand[3].sizes[1], room = length <= kWhole ? length : kBlock;
+  const bool centred = call.ints[0], whole = length <= kWhole;
+  A* buffer = reinterpret_cast<A*>(range.scratch);
+  const Blocks<A> in{call.operand[3], buffer}, weight{call.operand[4], buffer + room},
+      bias{call.operand[5], buffer + 2 * room};
+  bool first = true;
   for (int64_t row = range.begin; row < range.end; ++row) {
     const int64_t at = row * length;
-    const Moments m = moments<A>(in, at, length, call.reals[0], centred, x_buffer);
+    const Moments m = moments(in, at, length, call.reals[0], centred);
     if (!mean.absent()) set(mean, row, m.mean);
     if (!rstd.absent()) set(rstd, row, m.rstd);
     const A shift = static_cast<A>(m.mean), scale = static_cast<A>(m.rstd);
-    by_blocks(length, [&](int64_t i, int64_t n) {
-      const A* x = load(in, at + i, n, x_buffer);
-      for (int64_t k = 0; k < n; ++k) y[k] = (x[k] - shift) * scale;
-      if (!weight.absent()) {
-        const A* w = load(weight, i, n, w_buffer);
-        for (int64_t k = 0; k < n; ++k) y[k] *= w[k];
-      }
-      if (!bias.absent()) {
-        const A* b = load(bias, i, n, b_buffer);
-        for (int64_t k = 0; k < n; ++k) y[k] += b[k];
-      }
+    blocks_of(length, [&](int64_t i, int64_t n) {
+      const A* x = in.again(at + i, n, whole);
+      const A* w = weight.o.absent() ? nullptr : weight.again(i, n, whole && !first);
+      const A* b = bias.o.absent() ? nullptr : bias.again(i, n, whole && !first);
+      A* y = place(out, at + i, buffer + 3 * room);
+      if (w && b)
+        for (int64_t k = 0; k < n; ++k) y[k] = (x[k] - shift) * scale * w[k] + b[k];
+      else if (w)
+        for (int64_t k = 0; k < n; ++k) y[k] = (x[k] - shift) * scale * w[k];
+      else
+        for (int64_t k = 0; k < n; ++k) y[k] = (x[k] - shift) * scale + (b ? b[k] : A(0));
       store(out, at + i, n, y);
     });
+    first = false;
   }
 }
 
 // operands: grad_input [rows, length]; grad, in [rows, length], mean, rstd [rows], weight or
 // absent. All dense. ints[0]: centred.
-template <class A>
-void row_norm_backward(const Call& call, const Range& range) {
-  const Operand &out = call.operand[0], &grad = call.operand[1], &in = call.operand[2],
-                &mean = call.operand[3], &rstd = call.operand[4], &weight = call.operand[5];
-  const int64_t length = in.sizes[1];
-  const bool centred = call.ints[0];
-  A* x_buffer = reinterpret_cast<A*>(range.scratch);
-  A* g_buffer = x_buffer + kBlock;
-  A* w_buffer = g_buffer + kBlock;
-  A* y = w_buffer + kBlock;
+template <class A, bool kWeighted>
+TRN_INLINE void row_gradients(const Call& call, const Range& range) {
+  const Operand &out = call.operand[0], &mean = call.operand[3], &rstd = call.operand[4];
+  const int64_t length = call.operand[2].sizes[1], room = length <= kWhole ? length : kBlock;
+  const bool centred = call.ints[0], whole = length <= kWhole;
+  A* buffer = reinterpret_cast<A*>(range.scratch);
+  const Blocks<A> grad{call.operand[1], buffer}, in{call.operand[2], buffer + room},
+      weight{call.operand[5], buffer + 2 * room};
+  bool first = true;
   for (int64_t row = range.begin; row < range.end; ++row) {
     const int64_t at = row * length;
     const A shift = centred ? static_cast<A>(get(mean, row)) : A(0);
     const A scale = static_cast<A>(get(rstd, row));
     double sum_g = 0, sum_gx = 0;
-    const auto weighted = [&](int64_t i, int64_t n) {
-      const A* g = load(grad, at + i, n, g_buffer);
-      if (weight.absent()) return g;
-      const A* w = load(weight, i, n, w_buffer);
-      for (int64_t k = 0; k < n; ++k) y[k] = g[k] * w[k];
-      return static_cast<const A*>(y);
-    };
-    by_blocks(length, [&](int64_t i, int64_t n) {
-      const A* g = weighted(i, n);
-      const A* x = load(in, at + i, n, x_buffer);
-      if (centred) sum_g += sum_of<A>(n, [&](int64_t k) { return g[k]; });
-      sum_gx += sum_of<A>(n, [&](int64_t k) { return g[k] * (x[k] - shift) * scale; });
+    blocks_of(length, [&](int64_t i, int64_t n) {
+      const A *g = grad.load(at + i, n), *x = in.load(at + i, n);
+      const A* w = kWeighted ? weight.again(i, n, whole && !first) : nullptr;
+      const auto term = [&](int64_t k) { return kWeighted ? g[k] * w[k] : g[k]; };
+      if (centred) sum_g += sum_of<A>(n, term);
+      sum_gx += sum_of<A>(n, [&](int64_t k) { return term(k) * (x[k] - shift) * scale; });
     });
     const A mean_g = static_cast<A>(sum_g / static_cast<double>(length));
     const A mean_gx = static_cast<A>(sum_gx / static_cast<double>(length));
-    by_blocks(length, [&](int64_t i, int64_t n) {
-      const A* g = weighted(i, n);
-      const A* x = load(in, at + i, n, x_buffer);
-      for (int64_t k = 0; k < n; ++k)
-        y[k] = (g[k] - mean_g - (x[k] - shift) * scale * mean_gx) * scale;
+    blocks_of(length, [&](int64_t i, int64_t n) {
+      const A *g = grad.again(at + i, n, whole), *x = in.again(at + i, n, whole);
+      const A* w = kWeighted ? weight.again(i, n, whole) : nullptr;
+      A* y = place(out, at + i, buffer + 3 * room);
+      for (int64_t k = 0; k < n; ++k) {
+        const A gw = kWeighted ? g[k] * w[k] : g[k];
+        y[k] = (gw - mean_g - (x[k] - shift) * scale * mean_gx) * scale;
+      }
       store(out, at + i, n, y);
     });
+    first = false;
   }
+}
+template <class A>
+void row_norm_backward(const Call& call, const Range& range) {
+  if (call.operand[5].absent())
+    row_gradients<A, false>(call, range);
+  else
+    row_gradients<A, true>(call, range);
 }
 
 // Gradients of weight and bias: sums over rows of grad * normalised and of grad.

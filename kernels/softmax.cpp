@@ -36,7 +36,10 @@ struct Row {
   const A* again(int64_t i, int64_t n, A* buffer) const {
     return dense() || length > kKept ? load(i, n, buffer) : buffer + i;
   }
+  // Where to write what store() then need not move.
+  A* place(int64_t i, A* buffer) const { return dense() ? reinterpret_cast<A*>(at(i)) : buffer; }
   void store(int64_t i, int64_t n, const A* values) const {
+    if (reinterpret_cast<const A*>(at(i)) == values) return;
     convert_run(at(i), o.dtype, o.strides[1], values, DTypeOf<A>::value, 1, n);
   }
 };
@@ -70,14 +73,14 @@ void softmax(const Call& call, const Range& range) {
     double sum = 0;
     by_blocks(length, [&](int64_t i, int64_t n) {
       const A* x = in.again(i, n, buffer);
-      A* e = result + (kept ? i : 0);
+      A* e = kept ? out.place(i, result + i) : result;
       for (int64_t k = 0; k < n; ++k) e[k] = m_exp(x[k] - max);
       sum += total(e, n);
     });
     const A scale = static_cast<A>(1 / sum);
     const A shift = max + static_cast<A>(__builtin_log(sum));
     by_blocks(length, [&](int64_t i, int64_t n) {
-      A* e = result + (kept ? i : 0);
+      A* e = out.place(i, kept ? result + i : result);
       if (log) {
         const A* x = in.again(i, n, buffer);
         for (int64_t k = 0; k < n; ++k) e[k] = x[k] - shift;
@@ -108,20 +111,17 @@ void softmax_backward(const Call& call, const Range& range) {
     double sum = 0;
     by_blocks(length, [&](int64_t i, int64_t n) {
       const A *g = grad.load(i, n, buffer), *y = output.load(i, n, other);
-      if (!log) {
-        for (int64_t k = 0; k < n; ++k) result[k] = g[k] * y[k];
-        g = result;
-      }
-      sum += total(g, n);
+      sum += log ? total(g, n) : sum_of<A>(n, [&](int64_t k) { return g[k] * y[k]; });
     });
     const A s = static_cast<A>(sum);
     by_blocks(length, [&](int64_t i, int64_t n) {
       const A *g = grad.again(i, n, buffer), *y = output.again(i, n, other);
+      A* to = out.place(i, result);
       if (log)
-        for (int64_t k = 0; k < n; ++k) result[k] = g[k] - m_exp(y[k]) * s;
+        for (int64_t k = 0; k < n; ++k) to[k] = g[k] - m_exp(y[k]) * s;
       else
-        for (int64_t k = 0; k < n; ++k) result[k] = (g[k] - s) * y[k];
-      out.store(i, n, result);
+        for (int64_t k = 0; k < n; ++k) to[k] = (g[k] - s) * y[k];
+      out.store(i, n, to);
     });
   }
 }
