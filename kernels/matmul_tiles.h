@@ -12,7 +12,7 @@
 namespace trn {
 
 inline constexpr int64_t kThin = 16;  // rows of C up to which the large factor is read in place
-inline constexpr int64_t kDepth = 256;        // of k, in units of packed memory, a panel holds
+inline constexpr int64_t kDepth = 192;        // of k, in units of packed memory, a panel holds
 inline constexpr int64_t kPanelM = 96;        // rows of A packed at a time
 inline constexpr int64_t kMaxTileM = 288, kMaxTileN = 512;
 inline constexpr int64_t kStepM = 12, kStepN = 32;  // a register tile's at most
@@ -31,9 +31,10 @@ TRN_INLINE int64_t even_part(int64_t size, int64_t most, int64_t step) {
   return ((size + parts - 1) / parts + step - 1) / step * step;
 }
 
-// Sizes: a strip of B as wide as a register tile (kDepth x 32 floats: 32 KiB) stays in the first
-// level while the rows of A pass by. The panel of B (kDepth x n), the accumulator (m x n) and a
-// panel of A (kPanelM x kDepth: 96 KiB) share the second level: n takes a quarter of it. m is as
+// Sizes: a strip of B as wide as a register tile (kDepth x 32 floats: 24 KiB) stays in the first
+// level while the rows of A pass by, 9 KiB at a time; with more depth the two of them and the
+// accumulators push each other out of 48 KiB. The panel of B (kDepth x n), the accumulator (m x n)
+// and a panel of A (kPanelM x kDepth: 72 KiB) share the second level: n takes a quarter of it. m is as
 // large as the accumulator allows, since every tile packs its B anew (1/m of the arithmetic).
 // Tiles are even, so that no thread is left with a sliver, and there are several a thread where
 // the product is large enough to be shared at all.
