@@ -94,8 +94,9 @@ void channel_sums(const Call& call, const Range& range) {
   }
 }
 
-// The parts' sums together. operands: first, second [channels] of A's type; sums, pivot. ints[0]:
-// elements of a channel to make them mean and biased variance; 0 to leave them as sums.
+// The parts' sums together. operands: first, second [channels], dense, any type, or absent; sums;
+// pivot of A's type, or absent if ints[0] is 0. ints[0]: elements of a channel to make them mean
+// and biased variance; 0 to leave them as sums.
 template <class A>
 void channel_totals(const Call& call, const Range& range) {
   const Operand& in = call.operand[2];
@@ -112,8 +113,8 @@ void channel_totals(const Call& call, const Range& range) {
       a = mean + static_cast<double>(call.operand[3].as<A>()[c]);
       b = variance < 0 ? 0 : variance;
     }
-    call.operand[0].as<A>()[c] = static_cast<A>(a);
-    call.operand[1].as<A>()[c] = static_cast<A>(b);
+    if (!call.operand[0].absent()) set(call.operand[0], c, a);
+    if (!call.operand[1].absent()) set(call.operand[1], c, b);
   }
 }
 

@@ -131,34 +131,42 @@ void row_norm_backward(const Call& call, const Range& range) {
     row_gradients<A, true>(call, range);
 }
 
-// Gradients of weight and bias: sums over rows of grad * normalised and of grad.
-// operands: grad_weight, grad_bias [length] or absent; grad, in [rows, length], mean, rstd [rows].
-// One item is a strip of kBlock columns; rows are taken in order. ints[0]: centred.
+// Gradients of weight and bias: sums over rows of grad * normalised and of grad, a part of the rows
+// an item; channel_totals adds the parts.
+// operands: sums [parts, 2, length], double; grad, in [rows, length], mean, rstd [rows]. ints[0]:
+// centred.
 template <class A>
 void row_norm_weights(const Call& call, const Range& range) {
-  const Operand &gw = call.operand[0], &gb = call.operand[1], &grad = call.operand[2],
-                &in = call.operand[3], &mean = call.operand[4], &rstd = call.operand[5];
-  const int64_t rows = in.sizes[0], length = in.sizes[1];
+  const Operand &grad = call.operand[1], &in = call.operand[2], &mean = call.operand[3],
+                &rstd = call.operand[4];
+  const int64_t rows = in.sizes[0], length = in.sizes[1], parts = call.operand[0].sizes[0];
+  const int64_t size = (rows + parts - 1) / parts;
   const bool centred = call.ints[0];
-  A* x_buffer = reinterpret_cast<A*>(range.scratch);
-  A* g_buffer = x_buffer + kBlock;
-  double* w = reinterpret_cast<double*>(g_buffer + kBlock);
-  double* b = w + kBlock;
+  A *x_buffer = reinterpret_cast<A*>(range.scratch), *g_buffer = x_buffer + kBlock,
+    *w = g_buffer + kBlock, *b = w + kBlock;
   for (int64_t item = range.begin; item < range.end; ++item) {
-    const int64_t i = item * kBlock, n = length - i < kBlock ? length - i : kBlock;
-    for (int64_t k = 0; k < n; ++k) w[k] = b[k] = 0;
-    for (int64_t row = 0; row < rows; ++row) {
-      const A* g = load(grad, row * length + i, n, g_buffer);
-      const A* x = load(in, row * length + i, n, x_buffer);
-      const A shift = centred ? static_cast<A>(get(mean, row)) : A(0);
-      const A scale = static_cast<A>(get(rstd, row));
-      for (int64_t k = 0; k < n; ++k) {
-        w[k] += static_cast<double>(g[k] * ((x[k] - shift) * scale));
-        b[k] += static_cast<double>(g[k]);
+    double* sums = call.operand[0].as<double>() + item * 2 * length;
+    const int64_t begin = item * size, end = begin + size < rows ? begin + size : rows;
+    for (int64_t k = 0; k < 2 * length; ++k) sums[k] = 0;
+    by_blocks(length, [&](int64_t i, int64_t n) {
+      for (int64_t k = 0; k < n; ++k) w[k] = b[k] = 0;
+      for (int64_t row = begin; row < end; ++row) {
+        const A* g = load(grad, row * length + i, n, g_buffer);
+        const A* x = load(in, row * length + i, n, x_buffer);
+        const A shift = centred ? static_cast<A>(get(mean, row)) : A(0);
+        const A scale = static_cast<A>(get(rstd, row));
+        for (int64_t k = 0; k < n; ++k) {
+          w[k] += g[k] * ((x[k] - shift) * scale);
+          b[k] += g[k];
+        }
+        // Sums of A are of at most 64 terms.
+        if ((row - begin) % 64 != 63 && row + 1 != end) continue;
+        for (int64_t k = 0; k < n; ++k) {
+          sums[i + k] += static_cast<double>(w[k]), sums[length + i + k] += static_cast<double>(b[k]);
+          w[k] = b[k] = 0;
+        }
       }
-    }
-    if (!gw.absent()) store(gw, i, n, w);
-    if (!gb.absent()) store(gb, i, n, b);
+    });
   }
 }
 

@@ -38,7 +38,7 @@ TRN_INLINE Philox4 philox(uint64_t seed, uint64_t offset, uint64_t position) {
 // Lanes of 64 bits, of which arithmetic minds the lower 32.
 #if defined(__AVX512F__)
 typedef uint64_t Wide __attribute__((vector_size(64)));
-TRN_INLINE Wide times(Wide a, Wide b) { return (Wide)_mm512_mul_epu32((__m512i)a, (__m512i)b); }
+TRN_INLINE Wide times(Wide a, Wide b) { return (Wide)_mm512_maskz_mul_epu32(0xff, (__m512i)a, (__m512i)b); }
 #elif defined(__AVX2__)
 typedef uint64_t Wide __attribute__((vector_size(32)));
 TRN_INLINE Wide times(Wide a, Wide b) { return (Wide)_mm256_mul_epu32((__m256i)a, (__m256i)b); }

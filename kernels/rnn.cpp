@@ -1,116 +1,145 @@
-// The point-wise half of LSTM and GRU cells. All operands are dense.
-#include "blocks.h"
+// The point-wise half of LSTM and GRU cells. All operands are dense; items are rows of the batch.
 #include "math.h"
+#include "rows.h"
 
 namespace trn {
 namespace {
 
-using TRN_ISA_NAMESPACE::convert_run;
+// Gates lie one after the other in a row: gate g of [batch, gates * h] at row b starts at
+// (b * gates + g) * h. A block is at most kBlock of a gate's elements.
+template <class F>
+TRN_INLINE void for_blocks(const Range& range, int64_t h, F f) {
+  for (int64_t b = range.begin; b < range.end; ++b)
+    by_blocks(h, [&](int64_t j, int64_t n) { f(b, j, n); });
+}
 
 template <class A>
-TRN_INLINE A get(const Operand& o, int64_t i) {
-  if (o.absent()) return A(0);
-  if (o.dtype == DTypeOf<A>::value) return o.as<A>()[i];
-  A x;
-  convert_run(&x, DTypeOf<A>::value, 1, o.as<char>() + i * dtype_size(o.dtype), o.dtype, 1, 1);
-  return x;
+TRN_INLINE void add(A* x, const Operand& o, int64_t at, int64_t n, A* buffer) {
+  if (o.absent()) return;
+  const A* y = load(o, at, n, buffer);
+  for (int64_t k = 0; k < n; ++k) x[k] += y[k];
 }
 template <class A>
-TRN_INLINE void set(const Operand& o, int64_t i, A x) {
-  if (o.absent()) return;
-  convert_run(o.as<char>() + i * dtype_size(o.dtype), o.dtype, 1, &x, DTypeOf<A>::value, 1, 1);
+TRN_INLINE const A* load_or_zero(const Operand& o, int64_t at, int64_t n, A* buffer) {
+  if (!o.absent()) return load(o, at, n, buffer);
+  for (int64_t k = 0; k < n; ++k) buffer[k] = 0;
+  return buffer;
 }
 
 // operands: hy, cy [batch, h], gates [batch, 4h] (activated: i, f, g, o); input and hidden gates
-// [batch, 4h], cx [batch, h], input and hidden bias [4h] or absent. Items are batch rows.
+// [batch, 4h], cx [batch, h], input and hidden bias [4h] or absent.
 template <class A>
 void lstm_cell(const Call& call, const Range& range) {
-  const int64_t h = call.operand[0].sizes[1];
-  for (int64_t b = range.begin; b < range.end; ++b)
-    for (int64_t j = 0; j < h; ++j) {
-      A gate[4];
-      for (int g = 0; g < 4; ++g) {
-        const int64_t k = g * h + j, at = b * 4 * h + k;
-        const A x = get<A>(call.operand[3], at) + get<A>(call.operand[4], at) +
-                    get<A>(call.operand[6], k) + get<A>(call.operand[7], k);
-        gate[g] = g == 2 ? m_tanh(x) : m_sigmoid(x);
-        set(call.operand[2], at, gate[g]);
-      }
-      const A cy = gate[1] * get<A>(call.operand[5], b * h + j) + gate[0] * gate[2];
-      set(call.operand[1], b * h + j, cy);
-      set(call.operand[0], b * h + j, gate[3] * m_tanh(cy));
+  const Operand* o = call.operand;
+  const int64_t h = o[0].sizes[1];
+  A* buffer = reinterpret_cast<A*>(range.scratch);
+  for_blocks(range, h, [&](int64_t b, int64_t j, int64_t n) {
+    A* gate[4];
+    for (int g = 0; g < 4; ++g) {
+      const int64_t k = g * h + j, at = b * 4 * h + k;
+      A* x = gate[g] = buffer + (g + 1) * kBlock;
+      for (int64_t e = 0; e < n; ++e) x[e] = 0;
+      add(x, o[3], at, n, buffer), add(x, o[4], at, n, buffer);
+      add(x, o[6], k, n, buffer), add(x, o[7], k, n, buffer);
+      if (g == 2)
+        for (int64_t e = 0; e < n; ++e) x[e] = m_tanh(x[e]);
+      else
+        for (int64_t e = 0; e < n; ++e) x[e] = m_sigmoid(x[e]);
+      if (!o[2].absent()) store(o[2], at, n, x);
     }
+    const int64_t at = b * h + j;
+    const A* cx = load(o[5], at, n, buffer);
+    A *cy = buffer + 5 * kBlock, *hy = cy + kBlock;
+    for (int64_t e = 0; e < n; ++e) cy[e] = gate[1][e] * cx[e] + gate[0][e] * gate[2][e];
+    for (int64_t e = 0; e < n; ++e) hy[e] = gate[3][e] * m_tanh(cy[e]);
+    store(o[1], at, n, cy);
+    store(o[0], at, n, hy);
+  });
 }
 
 // operands: grad_gates [batch, 4h], grad_cx [batch, h]; grad_hy, grad_cy (or absent), cx, cy
 // [batch, h], gates [batch, 4h].
 template <class A>
 void lstm_cell_backward(const Call& call, const Range& range) {
-  const int64_t h = call.operand[1].sizes[1];
-  for (int64_t b = range.begin; b < range.end; ++b)
-    for (int64_t j = 0; j < h; ++j) {
-      const int64_t at = b * h + j, base = b * 4 * h + j;
-      const A i = get<A>(call.operand[6], base), f = get<A>(call.operand[6], base + h),
-              g = get<A>(call.operand[6], base + 2 * h), o = get<A>(call.operand[6], base + 3 * h);
-      const A ghy = get<A>(call.operand[2], at), t = m_tanh(get<A>(call.operand[5], at));
-      const A gc = ghy * o * (A(1) - t * t) + get<A>(call.operand[3], at);
-      set(call.operand[0], base, gc * g * i * (A(1) - i));
-      set(call.operand[0], base + h, gc * get<A>(call.operand[4], at) * f * (A(1) - f));
-      set(call.operand[0], base + 2 * h, gc * i * (A(1) - g * g));
-      set(call.operand[0], base + 3 * h, ghy * t * o * (A(1) - o));
-      set(call.operand[1], at, gc * f);
-    }
+  const Operand* o = call.operand;
+  const int64_t h = o[1].sizes[1];
+  A *in = reinterpret_cast<A*>(range.scratch), *out = in + 8 * kBlock;
+  for_blocks(range, h, [&](int64_t b, int64_t j, int64_t n) {
+    const int64_t at = b * h + j, base = b * 4 * h + j;
+    const A *i = load(o[6], base, n, in), *f = load(o[6], base + h, n, in + kBlock),
+            *g = load(o[6], base + 2 * h, n, in + 2 * kBlock),
+            *s = load(o[6], base + 3 * h, n, in + 3 * kBlock);
+    const A *ghy = load_or_zero(o[2], at, n, in + 4 * kBlock),
+            *gcy = load_or_zero(o[3], at, n, in + 5 * kBlock);
+    const A *cx = load(o[4], at, n, in + 6 * kBlock), *cy = load(o[5], at, n, in + 7 * kBlock);
+    A *gc = out, *t = gc + kBlock, *x = t + kBlock;
+    for (int64_t e = 0; e < n; ++e) t[e] = m_tanh(cy[e]);
+    for (int64_t e = 0; e < n; ++e) gc[e] = ghy[e] * s[e] * (A(1) - t[e] * t[e]) + gcy[e];
+    for (int64_t e = 0; e < n; ++e) x[e] = gc[e] * g[e] * i[e] * (A(1) - i[e]);
+    store(o[0], base, n, x);
+    for (int64_t e = 0; e < n; ++e) x[e] = gc[e] * cx[e] * f[e] * (A(1) - f[e]);
+    store(o[0], base + h, n, x);
+    for (int64_t e = 0; e < n; ++e) x[e] = gc[e] * i[e] * (A(1) - g[e] * g[e]);
+    store(o[0], base + 2 * h, n, x);
+    for (int64_t e = 0; e < n; ++e) x[e] = ghy[e] * t[e] * s[e] * (A(1) - s[e]);
+    store(o[0], base + 3 * h, n, x);
+    for (int64_t e = 0; e < n; ++e) x[e] = gc[e] * f[e];
+    store(o[1], at, n, x);
+  });
 }
 
 // operands: hy [batch, h], workspace [batch, 5h] (r, z, n, hx, hidden n); input and hidden gates
 // [batch, 3h] (r, z, n), hx [batch, h], input and hidden bias [3h] or absent.
 template <class A>
 void gru_cell(const Call& call, const Range& range) {
-  const int64_t h = call.operand[0].sizes[1];
-  const Operand &in = call.operand[2], &hidden = call.operand[3], &bi = call.operand[5],
-                &bh = call.operand[6];
-  for (int64_t b = range.begin; b < range.end; ++b)
-    for (int64_t j = 0; j < h; ++j) {
-      const int64_t at = b * 3 * h + j;
-      const A r = m_sigmoid(get<A>(in, at) + get<A>(hidden, at) + get<A>(bi, j) + get<A>(bh, j));
-      const A z = m_sigmoid(get<A>(in, at + h) + get<A>(hidden, at + h) + get<A>(bi, j + h) +
-                            get<A>(bh, j + h));
-      const A hn = get<A>(hidden, at + 2 * h) + get<A>(bh, j + 2 * h);
-      const A n = m_tanh(get<A>(in, at + 2 * h) + get<A>(bi, j + 2 * h) + r * hn);
-      const A hx = get<A>(call.operand[4], b * h + j);
-      const int64_t w = b * 5 * h + j;
-      set(call.operand[1], w, r);
-      set(call.operand[1], w + h, z);
-      set(call.operand[1], w + 2 * h, n);
-      set(call.operand[1], w + 3 * h, hx);
-      set(call.operand[1], w + 4 * h, hn);
-      set(call.operand[0], b * h + j, n + z * (hx - n));
-    }
+  const Operand* o = call.operand;
+  const int64_t h = o[0].sizes[1];
+  A *buffer = reinterpret_cast<A*>(range.scratch), *r = buffer + kBlock, *z = r + kBlock,
+    *m = z + kBlock, *hidden = m + kBlock, *hy = hidden + kBlock, *hx_buffer = hy + kBlock;
+  for_blocks(range, h, [&](int64_t b, int64_t j, int64_t n) {
+    const int64_t at = b * 3 * h + j, w = b * 5 * h + j;
+    const auto sum = [&](A* x, int64_t gate, bool from_input, bool from_hidden) {
+      for (int64_t e = 0; e < n; ++e) x[e] = 0;
+      if (from_input) add(x, o[2], at + gate * h, n, buffer), add(x, o[5], gate * h + j, n, buffer);
+      if (from_hidden) add(x, o[3], at + gate * h, n, buffer), add(x, o[6], gate * h + j, n, buffer);
+    };
+    sum(r, 0, true, true), sum(z, 1, true, true), sum(m, 2, true, false);
+    sum(hidden, 2, false, true);
+    const A* hx = load(o[4], b * h + j, n, hx_buffer);
+    for (int64_t e = 0; e < n; ++e) r[e] = m_sigmoid(r[e]), z[e] = m_sigmoid(z[e]);
+    for (int64_t e = 0; e < n; ++e) m[e] = m_tanh(m[e] + r[e] * hidden[e]);
+    for (int64_t e = 0; e < n; ++e) hy[e] = m[e] + z[e] * (hx[e] - m[e]);
+    store(o[0], b * h + j, n, hy);
+    if (o[1].absent()) return;
+    const A* const kept[] = {r, z, m, hx, hidden};
+    for (int64_t k = 0; k < 5; ++k) store(o[1], w + k * h, n, kept[k]);
+  });
 }
 
 // operands: grad_input_gates, grad_hidden_gates [batch, 3h], grad_hx [batch, h]; grad_hy
 // [batch, h], workspace [batch, 5h].
 template <class A>
 void gru_cell_backward(const Call& call, const Range& range) {
-  const int64_t h = call.operand[2].sizes[1];
-  const Operand& space = call.operand[4];
-  for (int64_t b = range.begin; b < range.end; ++b)
-    for (int64_t j = 0; j < h; ++j) {
-      const int64_t w = b * 5 * h + j, at = b * 3 * h + j;
-      const A r = get<A>(space, w), z = get<A>(space, w + h), n = get<A>(space, w + 2 * h),
-              hx = get<A>(space, w + 3 * h), hn = get<A>(space, w + 4 * h);
-      const A g = get<A>(call.operand[3], b * h + j);
-      const A gz = g * (hx - n) * z * (A(1) - z);
-      const A gn = g * (A(1) - z) * (A(1) - n * n);
-      const A gr = gn * hn * r * (A(1) - r);
-      set(call.operand[0], at, gr);
-      set(call.operand[0], at + h, gz);
-      set(call.operand[0], at + 2 * h, gn);
-      set(call.operand[1], at, gr);
-      set(call.operand[1], at + h, gz);
-      set(call.operand[1], at + 2 * h, gn * r);
-      set(call.operand[2], b * h + j, g * z);
-    }
+  const Operand* o = call.operand;
+  const int64_t h = o[2].sizes[1];
+  A *in = reinterpret_cast<A*>(range.scratch), *out = in + 6 * kBlock;
+  for_blocks(range, h, [&](int64_t b, int64_t j, int64_t n) {
+    const int64_t at = b * 3 * h + j;
+    const A* kept[5];
+    for (int64_t k = 0; k < 5; ++k) kept[k] = load(o[4], (b * 5 + k) * h + j, n, in + k * kBlock);
+    const A *r = kept[0], *z = kept[1], *m = kept[2], *hx = kept[3], *hidden = kept[4];
+    const A* g = load(o[3], b * h + j, n, in + 5 * kBlock);
+    A *gr = out, *gz = gr + kBlock, *gm = gz + kBlock, *x = gm + kBlock;
+    for (int64_t e = 0; e < n; ++e) gz[e] = g[e] * (hx[e] - m[e]) * z[e] * (A(1) - z[e]);
+    for (int64_t e = 0; e < n; ++e) gm[e] = g[e] * (A(1) - z[e]) * (A(1) - m[e] * m[e]);
+    for (int64_t e = 0; e < n; ++e) gr[e] = gm[e] * hidden[e] * r[e] * (A(1) - r[e]);
+    for (int side = 0; side < 2; ++side) store(o[side], at, n, gr), store(o[side], at + h, n, gz);
+    store(o[0], at + 2 * h, n, gm);
+    for (int64_t e = 0; e < n; ++e) x[e] = gm[e] * r[e];
+    store(o[1], at + 2 * h, n, x);
+    for (int64_t e = 0; e < n; ++e) x[e] = g[e] * z[e];
+    store(o[2], b * h + j, n, x);
+  });
 }
 
 #define TRN_CELL(name)                            \

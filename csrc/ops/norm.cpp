@@ -1,15 +1,10 @@
-// Layer, RMS and group normalisation: rows.
+// Layer and RMS normalisation: rows.
 #include <ATen/OpMathType.h>
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/addcmul.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/full.h>
 #include <ATen/ops/empty_like.h>
-#include <ATen/ops/mul.h>
-#include <ATen/ops/sum.h>
 #include <c10/util/accumulate.h>
 
-#include "blocks.h"
 #include "ops/elementwise.h"
 #include "ops/op.h"
 
@@ -19,6 +14,7 @@ namespace {
 const Family row_norm("row_norm");
 const Family row_norm_backward("row_norm_backward");
 const Family row_norm_weights("row_norm_weights");
+const Family channel_totals("channel_totals");
 
 using Optional = std::optional<at::Tensor>;
 
@@ -103,9 +99,14 @@ Gradients backward(const at::Tensor& grad_out, const at::Tensor& input, const at
       return out;
     }
     const auto flat = [](const at::Tensor& t) { return t.defined() ? t.view({-1}) : t; };
-    Launch(row_norm_weights, type)
-        .out(flat(out.weight)).out(flat(out.bias)).in(g).in(x).in(m).in(r).ints({centred})
-        .run((length + kBlock - 1) / kBlock, grain_for(rows * kBlock));
+    constexpr int64_t kRowsOfPart = 64, kMostParts = 64;
+    const int64_t parts = std::clamp<int64_t>(rows / kRowsOfPart, 1, kMostParts);
+    const at::Tensor sums = at::empty({parts, 2, length}, in.options().dtype(at::kDouble));
+    Launch(row_norm_weights, type).out(sums).in(g).in(x).in(m).in(r).ints({centred})
+        .run(parts, grain_for(rows / parts * length * 2));
+    Launch(channel_totals, type)
+        .out(flat(out.weight)).out(flat(out.bias)).in(sums).in(at::Tensor()).ints({0})
+        .run(length, grain_for(parts * 8));
   }
   return out;
 }
@@ -158,60 +159,6 @@ std::tuple<at::Tensor, at::Tensor> TRN_OP(_fused_rms_norm_backward)(
   const Gradients g = backward(grad_out, input, {}, rstd, dense(weight), {}, r.rows, r.length,
                                false, {output_mask[0], output_mask[1], false});
   return {g.input, g.weight};
-}
-
-// A group is a row; weight and bias are one for each channel and applied after.
-std::tuple<at::Tensor, at::Tensor, at::Tensor> TRN_OP(native_group_norm)(
-    const at::Tensor& input, const Optional& weight, const Optional& bias, int64_t N, int64_t C,
-    int64_t HxW, int64_t group, double eps) {
-  const at::Tensor in = input.contiguous();
-  at::Tensor mean = at::empty({N, group}, in.options().dtype(stat_type(in)));
-  at::Tensor rstd = at::empty_like(mean);
-  const bool affine = (weight && weight->defined()) || (bias && bias->defined());
-  at::Tensor out = at::empty(in.sizes(), in.options().dtype(affine ? stat_type(in) : in.scalar_type()));
-  if (in.numel()) forward(out, mean, rstd, in, {}, {}, N * group, C / group * HxW, eps, true);
-  if (affine) {
-    const auto channel = [&](const Optional& t, double otherwise) {
-      return t && t->defined() ? t->reshape({1, C, 1})
-                               : at::full({1, C, 1}, otherwise, in.options());
-    };
-    at::Tensor y = at::empty(in.sizes(), in.options()), flat = y.view({N, C, HxW});
-    at::addcmul_out(flat, channel(bias, 0), out.view({N, C, HxW}), channel(weight, 1));
-    out = y;
-  }
-  // Kept in the type of the parameters, as on CUDA.
-  const at::ScalarType kept =
-      weight && weight->defined() ? weight->scalar_type() : in.scalar_type();
-  return {out, mean.to(kept), rstd.to(kept)};
-}
-
-std::tuple<at::Tensor, at::Tensor, at::Tensor> TRN_OP(native_group_norm_backward)(
-    const at::Tensor& grad_out, const at::Tensor& input, const at::Tensor& kept_mean,
-    const at::Tensor& kept_rstd, const Optional& weight, int64_t N, int64_t C, int64_t HxW,
-    int64_t group, std::array<bool, 3> output_mask) {
-  const at::Tensor grad = grad_out.contiguous(), in = input.contiguous();
-  const at::ScalarType stat = stat_type(in);
-  const at::Tensor mean = kept_mean.to(stat), rstd = kept_rstd.to(stat);
-  const int64_t rows = N * group, length = C / group * HxW;
-  at::Tensor gx, gw, gb;
-  if (output_mask[0]) {
-    at::Tensor g = grad;
-    if (weight && weight->defined())
-      g = at::mul(grad.view({N, C, HxW}), weight->to(stat).view({1, C, 1}));
-    gx = backward(g.view({rows, length}), in.view({rows, length}), mean, rstd, {}, {}, rows,
-                  length, true, {true, false, false}).input.view(in.sizes());
-  }
-  if (output_mask[1] || output_mask[2]) {
-    const at::Tensor g = grad.to(stat).view({N, group, C / group, HxW});
-    if (output_mask[2]) gb = at::sum(g, {0, 3}).view({C}).to(in.scalar_type());
-    if (output_mask[1]) {
-      const auto per_group = [&](const at::Tensor& t) { return t.view({N, group, 1, 1}); };
-      const at::Tensor x = in.to(stat).view({N, group, C / group, HxW});
-      gw = at::sum(g * (x - per_group(mean)) * per_group(rstd), {0, 3}).view({C})
-               .to(weight && weight->defined() ? weight->scalar_type() : in.scalar_type());
-    }
-  }
-  return {gx, gw, gb};
 }
 
 }  // namespace trn::ops

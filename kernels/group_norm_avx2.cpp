@@ -1,0 +1,2 @@
+// Group normalisation compiled for AVX2.
+#include "group_norm.cpp"

@@ -1,0 +1,2 @@
+// Group normalisation compiled for AVX512.
+#include "group_norm.cpp"

@@ -1,0 +1,2 @@
+// pool.cpp compiled for AVX2.
+#include "pool.cpp"

@@ -1,0 +1,2 @@
+// pool.cpp compiled for AVX512.
+#include "pool.cpp"

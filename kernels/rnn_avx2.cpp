@@ -1,0 +1,2 @@
+// rnn.cpp compiled for AVX2.
+#include "rnn.cpp"

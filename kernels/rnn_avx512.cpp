@@ -1,0 +1,2 @@
+// rnn.cpp compiled for AVX512.
+#include "rnn.cpp"
