@@ -27,6 +27,15 @@ TORCH_LIBRARY_IMPL(_, AutocastPrivateUse1, m) {
 TORCH_LIBRARY_IMPL(aten, AutocastPrivateUse1, m) {
 #define TRN_LOWER_PRECISION(...) KERNEL_PRIVATEUSEONE(__VA_ARGS__, lower_precision_fp)
   AT_FORALL_LOWER_PRECISION_FP(TRN_LOWER_PRECISION)
+  // Whole layers, as on CUDA where _cudnn_rnn casts for them: else every step would cast anew.
+  TRN_LOWER_PRECISION(lstm, input)
+  TRN_LOWER_PRECISION(lstm, data)
+  TRN_LOWER_PRECISION(gru, input)
+  TRN_LOWER_PRECISION(gru, data)
+  TRN_LOWER_PRECISION(rnn_tanh, input)
+  TRN_LOWER_PRECISION(rnn_tanh, data)
+  TRN_LOWER_PRECISION(rnn_relu, input)
+  TRN_LOWER_PRECISION(rnn_relu, data)
 #undef TRN_LOWER_PRECISION
 #define TRN_FP32(...) KERNEL_PRIVATEUSEONE(__VA_ARGS__, fp32)
   AT_FORALL_FP32(TRN_FP32)
