@@ -9,6 +9,7 @@
 
 #include "convolution_geometry.h"
 #include "matmul_tiles.h"
+#include "ops/convolution.h"
 #include "ops/elementwise.h"
 #include "ops/index.h"
 #include "ops/matmul.h"
@@ -17,21 +18,6 @@ namespace trn::ops {
 namespace {
 
 const Family conv_planes("conv_planes"), convolution("convolution"), conv_weight("conv_weight");
-
-// A convolution in three dimensions; `in` and `out` are sizes of images and of results.
-struct Conv {
-  int64_t kernel[3], stride[3], padding[3], dilation[3], in[3], out[3];
-  int64_t groups;
-
-  int64_t taps() const { return kernel[0] * kernel[1] * kernel[2]; }
-  bool is_pointwise() const {
-    for (int d = 0; d < 3; ++d)
-      if (kernel[d] != 1 || stride[d] != 1 || padding[d] != 0) return false;
-    return true;
-  }
-  // How far the last tap lies from the first, in positions of one phase.
-  int64_t reach(int d) const { return (kernel[d] - 1) * dilation[d] / stride[d]; }
-};
 
 struct Axes {
   ConvAxis axis[kAxes];
@@ -102,12 +88,6 @@ void multiply(const at::Tensor& out, const at::Tensor& weight, const at::Tensor&
       .run(out.size(0) * groups * t.items(), grain_for(m * n * k / t.items() / 8));
 }
 
-// [n, c, d, h, w] as a matrix [n * volume, c] if its memory lies so.
-at::Tensor rows_of_channels(const at::Tensor& t) {
-  const at::Tensor last = t.permute({0, 2, 3, 4, 1});
-  return last.is_contiguous() ? last.view({-1, t.size(1)}) : at::Tensor();
-}
-
 // A convolution of single elements is a plain product, in either layout.
 bool convolve_pointwise(const at::Tensor& out, const at::Tensor& image, const at::Tensor& weight,
                         const at::Tensor& bias) {
@@ -129,6 +109,7 @@ bool convolve_pointwise(const at::Tensor& out, const at::Tensor& image, const at
 void convolve(const at::Tensor& out, const at::Tensor& image, const at::Tensor& weight,
               const at::Tensor& bias, const Conv& c) {
   if (c.is_pointwise() && c.groups == 1 && convolve_pointwise(out, image, weight, bias)) return;
+  if (is_depthwise(c, image, out)) return depthwise(out, image, weight, bias, c, false);
   const Axes axes = forward_axes(c);
   multiply(out, weight.reshape({weight.size(0), -1}).contiguous(),
            planes_of(image, axes, c.padding), bias, axes, c.groups);
@@ -155,6 +136,7 @@ Phase phase_of(const Conv& c, int d, int64_t phase) {
 void convolve_transposed(const at::Tensor& image, const at::Tensor& out, const at::Tensor& weight,
                          const at::Tensor& bias, const Conv& c) {
   const int64_t g = c.groups, ci = image.size(1), co = weight.size(0);
+  if (is_depthwise(c, image, out)) return depthwise(image, out, weight, bias, c, true);
   const at::Tensor split = weight.reshape({g, co / g, ci / g, c.kernel[0], c.kernel[1], c.kernel[2]});
   if (c.is_pointwise() && g == 1 &&
       convolve_pointwise(image, out, weight.reshape({co, ci}).t(), bias))
@@ -190,6 +172,7 @@ void convolve_transposed(const at::Tensor& image, const at::Tensor& out, const a
 // Gradient of the weight: out's gradient times the image's planes, over all images in order.
 void weight_gradient(const at::Tensor& grad_weight, const at::Tensor& grad_out,
                      const at::Tensor& image, const Conv& c) {
+  if (is_depthwise(c, image, grad_out)) return depthwise_weight(grad_weight, grad_out, image, c);
   const at::ScalarType type = at::toOpMathType(image.scalar_type());
   const Axes axes = forward_axes(c);
   const at::Tensor planes = planes_of(image, axes, c.padding);
