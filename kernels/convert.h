@@ -11,6 +11,15 @@
 
 namespace trn {
 
+// What a register of the instruction set that a file is compiled for holds.
+#if defined(__AVX512F__)
+constexpr int kVectorBytes = 64;
+#elif defined(__AVX2__)
+constexpr int kVectorBytes = 32;
+#else
+constexpr int kVectorBytes = 16;
+#endif
+
 template <class To, class From>
 TRN_INLINE To bit_cast(From from) {
   static_assert(sizeof(To) == sizeof(From));

@@ -15,8 +15,8 @@ constexpr int64_t kMostTaps = 512;
 // Two vectors of neighbouring channels.
 template <class A>
 struct Lanes {
-  typedef A V __attribute__((vector_size(64), aligned(alignof(A)), may_alias));
-  static constexpr int64_t kEach = 64 / sizeof(A), kAll = 2 * kEach;
+  typedef A V __attribute__((vector_size(kVectorBytes), aligned(alignof(A)), may_alias));
+  static constexpr int64_t kEach = kVectorBytes / sizeof(A), kAll = 2 * kEach;
   TRN_INLINE static V at(const A* p) { return *reinterpret_cast<const V*>(p); }
 };
 

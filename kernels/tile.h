@@ -18,13 +18,7 @@ namespace {
 
 // Register tile: kTileRows rows of kTileVectors vectors, as many as the registers hold beside one
 // row of B.
-#if defined(__AVX512F__)
-constexpr int kVectorBytes = 64, kTileRows = 12;
-#elif defined(__AVX2__)
-constexpr int kVectorBytes = 32, kTileRows = 6;
-#else
-constexpr int kVectorBytes = 16, kTileRows = 4;
-#endif
+constexpr int kTileRows = kVectorBytes == 64 ? 12 : kVectorBytes == 32 ? 6 : 4;
 constexpr int kTileVectors = 2;
 constexpr int kLanes = kVectorBytes / sizeof(float);
 
