@@ -57,7 +57,7 @@ at::Tensor given(const at::OptionalTensorRef& t) { return t.has_value() ? *t : a
 at::Tensor given(const std::optional<at::Tensor>& t) { return t ? *t : at::Tensor(); }
 
 // Class dimension last and the others in one: [N, C, H, W] -> [N * H * W, C].
-at::Tensor pixels_of(const at::Tensor& t) { return t.movedim(1, -1).reshape({-1, t.size(1)}); }
+at::Tensor pixels_of(const at::Tensor& t) { return t.movedim(1, -1).flatten(0, -2); }
 
 }  // namespace
 

@@ -49,6 +49,10 @@ def refused_as_cuda_does(op, dtype, error) -> bool:
         "not implemented for|not supported|expected .* dtype|only support", str(error)) is not None
 
 
+def lacks_type(error) -> bool:
+    return re.search("not implemented|not supported|[Uu]nsupported", str(error)) is not None
+
+
 def narrowed(tree, dtype):
     def narrow(t):
         wide = isinstance(t, torch.Tensor) and t.dtype == opdb.WIDER.get(dtype)
@@ -68,8 +72,7 @@ def pairs(op, dtype, limit, requires_grad=False, form=None, must_run=True):
         try:
             expected = opdb.call(op, here)
         except REFUSED as error:
-            lacks = re.search("not implemented|not supported|[Uu]nsupported", str(error))
-            if not lacks or not opdb.cuda_has(op, dtype) or dtype not in opdb.WIDER:
+            if not lacks_type(error) or not opdb.cuda_has(op, dtype) or dtype not in opdb.WIDER:
                 continue
             try:  # a type that CUDA has and the CPU lacks
                 wide = opdb.call(op, opdb.widened(here, dtype))
@@ -191,6 +194,8 @@ def same_outcome(change):
             try:
                 expected, refusal = opdb.call(op, here), None
             except REFUSED as error:
+                if lacks_type(error) and opdb.cuda_has(op, dtype):
+                    continue  # the CPU looked no further than the type
                 expected, refusal = None, error
             with naming(here):
                 try:
@@ -202,6 +207,9 @@ def same_outcome(change):
                 if refusal is None:
                     largest = max(largest, opdb.worst(
                         opdb.compared(op, got, dtype), opdb.compared(op, expected, dtype)))
+                    continue
+                with contextlib.suppress(RuntimeError):
+                    torch.trn.synchronize()  # what only the data can tell is refused here
         return largest
 
     return check
@@ -219,15 +227,18 @@ def leaves(tree):
     return [t for t in opdb.tensors(tree) if t.requires_grad]
 
 
+def ramp_like(t):
+    """Numbers from 0.5 to 1.5, the same ones in every type."""
+    ramp = torch.linspace(0.5, 1.5, t.numel(), dtype=torch.float64).bfloat16()
+    return ramp.reshape(t.shape).to(t)
+
+
 def gradients(outputs, inputs, create_graph=False):
     """Gradients of a fixed weighting of all differentiable outputs, or None without any."""
     outputs = [o for o in opdb.tensors(outputs) if o.requires_grad and o.numel()]
     if not outputs or not inputs:
         return None
-    weights = [
-        torch.linspace(0.5, 1.5, o.numel(), dtype=torch.float64).reshape(o.shape).to(o)
-        for o in outputs
-    ]
+    weights = [ramp_like(o) for o in outputs]
     found = torch.autograd.grad(outputs, inputs, weights, allow_unused=True,
                                 create_graph=create_graph)
     return [torch.zeros_like(i) if g is None else g for g, i in zip(found, inputs, strict=True)]
@@ -270,8 +281,7 @@ def forward_mode(op, dtype, limit) -> float:
             def dual(t):
                 if not isinstance(t, torch.Tensor) or not t.requires_grad:
                     return t
-                ramp = torch.linspace(0.5, 1.5, t.numel(), dtype=torch.float64)
-                return forward_ad.make_dual(t.detach(), ramp.reshape(t.shape).to(t))
+                return forward_ad.make_dual(t.detach(), ramp_like(t))
 
             outputs = opdb.tensors(opdb.determined(op, opdb.call(op, tree_map(dual, tree))))
             found = [forward_ad.unpack_dual(o).tangent for o in outputs]
@@ -286,7 +296,9 @@ def forward_mode(op, dtype, limit) -> float:
         except REFUSED:
             continue
         with naming(tree):
-            largest = max(largest, opdb.worst(tangents(opdb.on_trn(tree)), expected))
+            largest = max(largest, opdb.worst(
+                tangents(opdb.on_trn(tree)), expected,
+                lambda: tangents(opdb.widened(tree, dtype))))  # noqa: B023
     return largest
 
 
@@ -307,7 +319,8 @@ def vmapped(op, dtype, limit) -> float:
         with naming(tree):
             largest = max(largest, opdb.worst(
                 opdb.compared(op, batched(opdb.on_trn(tree)), dtype),
-                opdb.compared(op, expected, dtype)))
+                opdb.compared(op, expected, dtype),
+                lambda: opdb.compared(op, batched(opdb.widened(tree, dtype)), dtype)))  # noqa: B023
     return largest
 
 

@@ -20,14 +20,24 @@ _HOST = "asks for a host tensor by name"
 EXCLUDED = [
     ("as_strided.partial_views", "*", "*",
      "reads storage behind the sample, which a copy leaves behind"),
+    *[("as_strided*", "*", check, "reads storage that the changed input leaves behind")
+      for check in ("empty", "0-d")],
+    *[(name, "*", "expanded", "running statistics that share memory are refused")
+      for name in ("*batch_norm*", "nn.functional.instance_norm")],
+    ("_batch_norm_with_update", "*", "out", "its out= takes four tensors, each by name"),
+    ("cov", "float32", "second gradient", "divides by a difference of sums that cancels"),
     *[(name, "*", "*", _FRESH) for name in (
         "empty", "empty_like", "empty_permuted", "empty_strided", "new_empty", "new_empty_strided",
+    )],
+    ("nn.functional.multi*margin_loss", "*", "empty", "the CPU leaves the mean of nothing unset"),
+    *[("*polygamma*", dtype, "forward", "the CPU gives large finite numbers at poles, not infinity")
+      for dtype in ("int8", "int16")],
+    *[(name, "*", "expanded", "equal rows make a singular matrix") for name in (
+        "linalg.*", "lu", "lu_*", "cholesky*", "pinverse", "qr", "logdet", "geqrf", "ormqr",
     )],
     ("fft.*", "float16", "*", _HALF),
     *[(name, "float64", "forward", _SERIES) for name in ("special.bessel_*", "special.airy_ai")],
     ("sparse.*", "*", "*", "sparse inputs have no strides to change; test_layouts.py has products"),
-    ("nn.functional.conv_transpose*", "bfloat16", "forward",
-     "sums of columns are rounded once more than the CPU's"),
     *[(name, "*", "*", _HOST) for name in ("tensor_split", "to")],
     *[(name, "*", "*", _RANDOM) for name in (
         "svd_lowrank", "pca_lowrank", "bernoulli", "cauchy", "exponential", "geometric",
