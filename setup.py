@@ -47,7 +47,8 @@ setup(
     packages=find_packages("python"),
     py_modules=["torch_trn_autoload"],
     package_data={
-        "torch_trn": ["share/cmake/*.cmake", "share/include/*.h"],
+        "torch_trn": ["share/cmake/*.cmake", "share/include/torch_trn/*.h",
+                      "share/include/torch_trn/*/*.h"],
         "torch_trn.coverage": ["*.json"],
     },
     ext_modules=[Extension("torch_trn._C", sources=[])],

@@ -45,9 +45,12 @@ add_custom_command(
   DEPENDS ${CODEGEN_SOURCES} ${OP_SOURCES}
   COMMENT "Generating operator wrappers for torch ${TORCH_VERSION}")
 
-file(GLOB TORCH_SOURCES CONFIGURE_DEPENDS csrc/runtime/*.cpp csrc/ops/*.cpp)
+file(GLOB TORCH_SOURCES CONFIGURE_DEPENDS csrc/runtime/*.cpp csrc/ops/*.cpp csrc/comm/*.cpp
+  csrc/profile/*.cpp)
 add_library(torch_trn SHARED ${TORCH_SOURCES} ${GENERATED_SOURCES} ${GENERATED_HEADERS}
   $<TARGET_OBJECTS:trn_kernels> $<TARGET_OBJECTS:trn_driver>)
+set_source_files_properties(${CMAKE_SOURCE_DIR}/csrc/profile/kineto.cpp PROPERTIES
+  COMPILE_FLAGS "-isystem ${TORCH_DIR}/include/kineto")
 set_source_files_properties(${GENERATED_SOURCES} PROPERTIES COMPILE_FLAGS "-O1 -w")
 target_include_directories(torch_trn PRIVATE csrc kernels ${GENERATED_DIR})
 target_link_libraries(torch_trn PUBLIC torch_headers Threads::Threads ${CMAKE_DL_LIBS})
@@ -55,6 +58,14 @@ set_target_properties(torch_trn PROPERTIES
   LIBRARY_OUTPUT_DIRECTORY ${TRN_OUTPUT}/lib
   LINK_FLAGS "-Wl,--no-undefined"
   BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "$ORIGIN:$ORIGIN/../../torch/lib")
+
+# What other people's operators and drivers include, as <torch_trn/...>.
+foreach(header kernels/kernel.h kernels/dtype.h csrc/base/status.h csrc/driver/driver.h
+        csrc/ops/launch.h csrc/runtime/device.h csrc/runtime/stream.h)
+  string(REGEX REPLACE "^(csrc|kernels)/" "" installed ${header})
+  configure_file(${CMAKE_SOURCE_DIR}/${header} ${TRN_OUTPUT}/share/include/torch_trn/${installed}
+                 COPYONLY)
+endforeach()
 
 file(GLOB BIND_SOURCES CONFIGURE_DEPENDS csrc/bind/*.cpp)
 Python_add_library(_C MODULE ${BIND_SOURCES})

@@ -45,3 +45,20 @@ def python(tmp_path):
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def installed_environment(tmp_path_factory):
+    """As after an installation: the two commands, and the entry point that loads us with torch."""
+    folder = tmp_path_factory.mktemp("installed")
+    for name, run in (("python", ""), ("torch-trn", "-m torch_trn")):
+        (folder / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {run} "$@"\n')
+        (folder / name).chmod(0o755)
+    info = folder / "torch_trn-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: torch-trn\nVersion: 0.1.0\n")
+    (info / "entry_points.txt").write_text("[torch.backends]\ntrn = torch_trn_autoload:load\n")
+    package = os.path.dirname(os.path.dirname(torch_trn.__file__))
+    paths = [package, str(folder), os.environ.get("PYTHONPATH")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+            "PATH": f"{folder}:{os.environ['PATH']}"}

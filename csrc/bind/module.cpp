@@ -13,9 +13,12 @@ PYBIND11_MODULE(_C, m) {
       torch::translate_exception_to_python(error);
     }
   });
+  trn::bind::add_comm(m);
   trn::bind::add_device(m);
   trn::bind::add_fallback(m);
+  trn::bind::add_graph(m);
   trn::bind::add_memory(m);
   trn::bind::add_migrate(m);
+  trn::bind::add_replay(m);
   trn::bind::add_site(m);
 }

@@ -22,7 +22,7 @@ enum class PacketKind : int32_t {
   copy,    // move `bytes` from `src` to `dst`; `direction` says which side is the device's
   upload,  // copy the first `bytes` of `call` (at most kInlineBytes) to device memory `dst`
   fill,    // set `bytes` at `dst` to the low byte of `value`
-  wait,    // hold this queue until `other` has reached `value`
+  wait,    // hold this queue until `other` has reached `value`, submitted or yet to be
   stamp,   // store the time of completion in `stamp`
 };
 enum class Direction : int32_t { host_to_device, device_to_host, device_to_device };

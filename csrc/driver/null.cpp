@@ -38,7 +38,6 @@ class NullDevice final : public Device {
     if (fault_due("submit")) queue->set_fault(Status(Code::device_assert, "injected fault"), 0);
     std::lock_guard lock(mutex_);  // one consumer at a time
     const uint64_t value = queue->push(packet);
-    if (packet.kind == PacketKind::wait) packet.other->wait(packet.value);
     if (packet.kind == PacketKind::kernel) ++counters_kernels_;
     if (packet.kind == PacketKind::copy || packet.kind == PacketKind::upload) ++counters_copies_;
     if (packet.stamp) packet.stamp->ns.store(static_cast<int64_t>(++clock_));

@@ -30,6 +30,13 @@ std::atomic<int64_t>* fault_of(const std::string& what) {
 
 std::atomic<bool> forked_child{false};
 
+// Python loads this library for itself alone; a driver from outside finds its symbols only after.
+void show_symbols() {
+  Dl_info here;
+  if (dladdr(reinterpret_cast<void*>(&register_driver), &here))
+    dlopen(here.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_GLOBAL);
+}
+
 // TRN_STRICT=fault:allocate:3 arms a fault before the first call.
 void arm_from_options() {
   const std::string& strict = options().strict;
@@ -59,9 +66,12 @@ Result<std::vector<std::unique_ptr<Device>>> open_driver(const std::string& name
     return Status(Code::unavailable, "no driver is called '" + name + "'");
   // A driver from outside: a library that registers itself under its own path or any new name.
   const size_t known = registry().size();
+  show_symbols();
   if (!dlopen(name.c_str(), RTLD_NOW | RTLD_GLOBAL)) return Status(Code::unavailable, dlerror());
   if (registry().size() == known)
     return Status(Code::unavailable, "'" + name + "' registers no driver");
+  // Under its path too: the library registers only when it is loaded the first time.
+  registry().push_back({name, registry().back().open});
   return registry().back().open();
 }
 

@@ -12,7 +12,7 @@
 
 #include "ops/iterator.h"
 #include "ops/op.h"
-#include "runtime/stream.h"
+#include "runtime/capture.h"
 
 namespace trn::ops {
 namespace {
@@ -61,6 +61,21 @@ driver::Packet copy_packet(driver::Direction direction, void* dst, const void* s
   return p;
 }
 
+// In a graph the copy runs at each replay, so the host memory has to stay and nobody may wait.
+void record_transfer(runtime::Capture& capture, const driver::Packet& packet,
+                     const at::Tensor& host, bool non_blocking) {
+  if (!host.is_pinned())
+    runtime::refuse_in_capture(
+        capture, "Cannot copy between CPU and TRN tensors during graph capture unless the CPU "
+                 "tensor is pinned. Please use tensor.pin_memory() or allocate the tensor with "
+                 "pin_memory=True.");
+  if (!non_blocking)
+    runtime::refuse_in_capture(capture, "a copy between CPU and TRN that waits; pass "
+                                        "non_blocking=True");
+  capture.keep(host.storage());
+  runtime::submit(capture.origin().device_index(), packet);
+}
+
 // Dense bytes between host and device. Waits unless the host memory is pinned and the caller
 // allowed it: pageable memory may be gone when the copy runs.
 void transfer(driver::Direction direction, const at::Tensor& dst, const at::Tensor& src,
@@ -71,7 +86,10 @@ void transfer(driver::Direction direction, const at::Tensor& dst, const at::Tens
   const int64_t bytes = dst.nbytes();
   if (bytes == 0) return;
   driver::Packet packet = copy_packet(direction, dst.data_ptr(), src.data_ptr(), bytes);
-  if (up && bytes <= driver::kInlineBytes) {
+  if (runtime::Capture* capture = runtime::capture_of(runtime::current_stream(device.index())))
+    return record_transfer(*capture, packet, host, non_blocking);
+  const bool later = non_blocking && host.is_pinned();
+  if (up && bytes <= driver::kInlineBytes && !later) {
     // Small values travel inside the packet: nothing to wait for, whoever owns the memory.
     packet.kind = driver::PacketKind::upload;
     std::memcpy(static_cast<void*>(&packet.call), src.data_ptr(), bytes);
@@ -80,7 +98,7 @@ void transfer(driver::Direction direction, const at::Tensor& dst, const at::Tens
   }
   runtime::submit(device.index(), packet);
   const c10::Stream stream = runtime::current_stream(device.index());
-  if (non_blocking && host.is_pinned()) {
+  if (later) {
     at::getHostAllocator(c10::kPrivateUse1)
         ->record_event(host.data_ptr(), host.storage().data_ptr().get_context(), stream);
     return;

@@ -14,6 +14,7 @@
 #include "base/option.h"
 #include "base/site.h"
 #include "ops/fallback_time.h"
+#include "runtime/capture.h"
 #include "runtime/generator.h"
 
 namespace trn::ops {
@@ -211,6 +212,9 @@ void boxed_fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   TORCH_CHECK_NOT_IMPLEMENTED(fallback_mode() != FallbackMode::error, "The operator '", name,
                               "' is not run by the trn device (", reason,
                               ") and TRN_FALLBACK=error refuses to run it on the CPU.");
+  if (auto* capture = runtime::capture_of(runtime::current_stream(arguments.device.index())))
+    runtime::refuse_in_capture(
+        *capture, ("the operator '" + name + "', which runs on the CPU (" + reason + ")").c_str());
   const std::string line = count(name, reason, arguments.bytes);
   const c10::DeviceGuard guard(arguments.device);
   replace_generator(op, *stack, arguments.device);

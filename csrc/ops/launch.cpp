@@ -3,7 +3,7 @@
 
 #include "base/site.h"
 #include "ops/blocking.h"
-#include "runtime/stream.h"
+#include "runtime/capture.h"
 
 namespace trn::ops {
 namespace {
@@ -16,7 +16,6 @@ static_assert(DType::bf16 == static_cast<DType>(c10::ScalarType::BFloat16));
 static_assert(DType::f8_e4m3fnuz == static_cast<DType>(c10::ScalarType::Float8_e4m3fnuz));
 static_assert(DType::u64 == static_cast<DType>(c10::ScalarType::UInt64));
 
-std::atomic<uint64_t> launches{0};
 std::atomic<bool> blocking{false};
 
 bool is_floating(DType t) {
@@ -31,7 +30,7 @@ bool is_floating(DType t) {
 
 void set_launch_blocking(bool on) { blocking.store(on); }
 
-uint64_t launch_count() { return launches.load(std::memory_order_relaxed); }
+uint64_t launch_count() { return runtime::launch_count(); }
 
 Launch::Launch(const Family& family, DType type) {
   const Kernel* kernel = family[type];
@@ -139,9 +138,9 @@ void Launch::run(int64_t work, int64_t grain) {
   if (work <= 0) return;
   packet_.call.work = work;
   packet_.call.grain = std::max<int64_t>(grain, 1);
-  launches.fetch_add(1, std::memory_order_relaxed);
   runtime::submit(device_, packet_);
-  if (blocking.load(std::memory_order_relaxed))
+  if (blocking.load(std::memory_order_relaxed) &&
+      !runtime::capture_of(runtime::current_stream(device_)))
     runtime::synchronize(runtime::current_stream(device_));
 }
 

@@ -10,6 +10,7 @@
 
 #include "driver/driver.h"
 #include "runtime/device_cache.h"
+#include "runtime/strict.h"
 
 namespace trn::runtime {
 namespace {
@@ -46,6 +47,7 @@ void free_block(void* context) {
   const c10::DeviceIndex index = block->device;
   void* ptr = block->ptr;
   const int64_t bytes = static_cast<int64_t>(block->size);
+  if (C10_UNLIKELY(strict::enabled())) strict::freed(ptr);
   cache_of(index).free(block);
   if (C10_UNLIKELY(c10::memoryProfilingEnabled())) report(ptr, -bytes, index);
 }
@@ -60,7 +62,10 @@ class CachingAllocator final : public c10::DeviceAllocator {
     constexpr size_t kTooMuch = 1ull << 60;
     TORCH_CHECK_WITH(OutOfMemoryError, bytes < kTooMuch,
                      "TRN out of memory. Tried to allocate more than 1EB memory.");
-    Block* block = cache_of(index).allocate(bytes, current_stream(index));
+    const c10::Stream stream = current_stream(index);
+    Block* block = cache_of(index).allocate(bytes, stream);
+    if (C10_UNLIKELY(strict::enabled()))
+      strict::allocated(block->ptr, static_cast<int64_t>(bytes), stream);
     if (C10_UNLIKELY(c10::memoryProfilingEnabled()))
       report(block->ptr, static_cast<int64_t>(block->size), index);
     return {block->ptr, block, &free_block, where};
@@ -80,9 +85,9 @@ class CachingAllocator final : public c10::DeviceAllocator {
   }
 
   bool initialized() override { return is_initialized(); }
-  void emptyCache(c10::MempoolId_t) override {
+  void emptyCache(c10::MempoolId_t pool) override {
     if (!is_initialized()) return;
-    for (c10::DeviceIndex i = 0; i < device_count(); ++i) cache_of(i).empty();
+    for (c10::DeviceIndex i = 0; i < device_count(); ++i) cache_of(i).empty(pool);
   }
   void recordStream(const c10::DataPtr& ptr, c10::Stream stream) override {
     if (ptr.get_deleter() != &free_block || !ptr.get_context()) return;  // not our memory
@@ -116,6 +121,22 @@ void set_memory_fraction(double fraction, c10::DeviceIndex device) {
   cache_of(device).set_fraction(fraction);
 }
 double memory_fraction(c10::DeviceIndex device) { return cache_of(device).fraction(); }
+
+c10::MempoolId_t new_pool_id() {
+  static std::atomic<uint64_t> last{0};
+  return {0, ++last};
+}
+void begin_pool(c10::DeviceIndex device, c10::MempoolId_t pool,
+                std::function<bool(c10::Stream)> takes) {
+  cache_of(device).begin_pool(pool, std::move(takes));
+}
+void end_pool(c10::DeviceIndex device, c10::MempoolId_t pool) { cache_of(device).end_pool(pool); }
+void release_pool(c10::DeviceIndex device, c10::MempoolId_t pool) {
+  cache_of(device).release_pool(pool);
+}
+int pool_uses(c10::DeviceIndex device, c10::MempoolId_t pool) {
+  return cache_of(device).pool_uses(pool);
+}
 
 Snapshot memory_snapshot() {
   Snapshot s;

@@ -17,6 +17,16 @@ c10::DeviceAllocator* allocator();
 void set_memory_fraction(double fraction, c10::DeviceIndex device);
 double memory_fraction(c10::DeviceIndex device);
 
+// Private pools of memory, for graphs and for torch.trn.MemPool. From begin_pool() to end_pool()
+// allocations on streams that `takes` accepts come from the pool. Each begin_pool() counts one use,
+// which release_pool() gives back; the memory of an unused pool may go back to the driver.
+c10::MempoolId_t new_pool_id();
+void begin_pool(c10::DeviceIndex device, c10::MempoolId_t pool,
+                std::function<bool(c10::Stream)> takes);
+void end_pool(c10::DeviceIndex device, c10::MempoolId_t pool);
+void release_pool(c10::DeviceIndex device, c10::MempoolId_t pool);
+int pool_uses(c10::DeviceIndex device, c10::MempoolId_t pool);
+
 // Everything reserved, in the order of addresses, and the history since it was switched on.
 struct Snapshot {
   std::vector<c10::CachingDeviceAllocator::SegmentInfo> segments;

@@ -6,6 +6,7 @@
 #include <c10/util/llvmMathExtras.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/option.h"
 
@@ -58,9 +59,10 @@ Block* DeviceCache::allocate(size_t bytes, c10::Stream stream) {
   std::shared_ptr<c10::GatheredContext> context;
   if (C10_UNLIKELY(history_) && gather_) context = gather_();  // before the lock: it may need the GIL
   std::lock_guard lock(mutex_);
-  if (C10_UNLIKELY(!pending_.empty())) process_events();
+  if (C10_UNLIKELY(!pending_.empty() || !deferred_.empty())) process_events();
   const size_t size = round_size(bytes);
-  Pool& pool = size <= kSmallSize ? small_ : large_;
+  PoolPair& pools = C10_UNLIKELY(!routes_.empty()) ? pools_for(stream) : shared_;
+  Pool& pool = size <= kSmallSize ? pools.small : pools.large;
   Block* block = take_parked(pool, size, stream);
   if (!block) block = find_cached(pool, size, stream);
   if (!block && pool.parked) {
@@ -91,7 +93,7 @@ Block* DeviceCache::allocate(size_t bytes, c10::Stream stream) {
   });
   if (block->size >= AcceleratorAllocatorConfig::max_split_size())
     stats_.oversize_allocations.increase(1);
-  note(Action::ALLOC, block->ptr, bytes, stream, std::move(context));
+  note(Action::ALLOC, block->ptr, bytes, stream, &pool, std::move(context));
   return block;
 }
 
@@ -128,13 +130,10 @@ Block* DeviceCache::allocate_segment(Pool& pool, size_t size, c10::Stream stream
   const size_t bytes = segment_size(size);
   void* ptr = nullptr;
   if (!take_from_driver(bytes, &ptr)) return nullptr;
-  each(pool, [&](size_t i) {
-    stats_.segment[i].increase(1);
-    stats_.reserved_bytes[i].increase(bytes);
-  });
   ++stats_.num_device_alloc;
   if (bytes >= AcceleratorAllocatorConfig::max_split_size()) stats_.oversize_segments.increase(1);
-  note(Action::SEGMENT_ALLOC, ptr, bytes, stream);
+  count_segment(pool, static_cast<int64_t>(bytes));
+  note(Action::SEGMENT_ALLOC, ptr, bytes, stream, &pool);
   static const bool verbose = options().has_verbose("alloc");
   if (C10_UNLIKELY(verbose))
     std::fprintf(stderr, "trn,alloc,%d,%zu\n", static_cast<int>(index_), bytes);
@@ -164,7 +163,7 @@ void DeviceCache::free(Block* block) {
   if (C10_UNLIKELY(history_) && gather_) context = gather_();
   std::lock_guard lock(mutex_);
   block->allocated = false;
-  note(Action::FREE_REQUESTED, block->ptr, block->requested, block->stream, context);
+  note(Action::FREE_REQUESTED, block->ptr, block->requested, block->stream, block->pool, context);
   each(*block->pool, [&](size_t i) {
     stats_.allocation[i].decrease(1);
     stats_.allocated_bytes[i].decrease(block->size);
@@ -172,6 +171,12 @@ void DeviceCache::free(Block* block) {
   if (block->size >= AcceleratorAllocatorConfig::max_split_size())
     stats_.oversize_allocations.decrease(1);
   if (block->used_on.empty()) return release_to_pool(block);
+  if (C10_LIKELY(routes_.empty())) return wait_for_others(block);
+  ++block->waiting_for;  // an event recorded now could become part of a graph
+  deferred_.push_back(block);
+}
+
+void DeviceCache::wait_for_others(Block* block) {
   for (const c10::Stream& s : block->used_on) {
     pending_.emplace_back();
     pending_.back().block = block;
@@ -190,6 +195,12 @@ void DeviceCache::record_stream(Block* block, c10::Stream stream) {
 
 // Looks at timelines only; nothing waits.
 void DeviceCache::process_events() {
+  if (routes_.empty()) {
+    for (Block* block : std::exchange(deferred_, {})) {
+      --block->waiting_for;
+      wait_for_others(block);
+    }
+  }
   for (size_t i = 0; i < pending_.size();) {
     if (!query(pending_[i].event)) {
       ++i;
@@ -202,7 +213,8 @@ void DeviceCache::process_events() {
 }
 
 void DeviceCache::release_to_pool(Block* block) {
-  note(Action::FREE_COMPLETED, block->ptr, block->requested, block->stream, block->context);
+  note(Action::FREE_COMPLETED, block->ptr, block->requested, block->stream, block->pool,
+       block->context);
   unlink_active(block);
   block->context.reset();
   each(*block->pool, [&](size_t i) {
@@ -217,39 +229,15 @@ void DeviceCache::release_to_pool(Block* block) {
 }
 
 void DeviceCache::release_segment(Block* block) {
-  note(Action::SEGMENT_FREE, block->ptr, block->size, block->stream);
+  note(Action::SEGMENT_FREE, block->ptr, block->size, block->stream, block->pool);
   const Status status = device(index_).release(block->ptr);
   TORCH_INTERNAL_ASSERT(status.ok(), status.message());
-  each(*block->pool, [&](size_t i) {
-    stats_.segment[i].decrease(1);
-    stats_.reserved_bytes[i].decrease(block->size);
-  });
+  count_segment(*block->pool, -static_cast<int64_t>(block->size));
   ++stats_.num_device_free;
   if (block->size >= AcceleratorAllocatorConfig::max_split_size())
     stats_.oversize_segments.decrease(1);
   block->pool->free.erase(block);
   delete block;
-}
-
-// Gives every whole segment back. Queued work may still use cached memory, so it is waited for:
-// this is the path of last resort, and of empty_cache().
-void DeviceCache::release_cached() {
-  driver::Device& d = device(index_);
-  for (auto& p : pending_)
-    device(p.event.device).wait(p.event.queue, p.event.value);
-  ++stats_.num_sync_all_streams;
-  process_events();
-  for (Pool* pool : {&small_, &large_}) {
-    unpark(*pool);
-    std::vector<Block*> whole;
-    for (Block* b : pool->free)
-      if (!b->is_split()) whole.push_back(b);
-    for (Block* b : whole) {
-      driver::Queue* queue = queue_of(b->stream);
-      d.wait(queue, d.submitted(queue));
-      release_segment(b);
-    }
-  }
 }
 
 // Above the configured share of memory, segments that were long unused go first.
@@ -259,7 +247,7 @@ void DeviceCache::collect_garbage() {
   driver::Device& d = device(index_);
   const auto limit = static_cast<int64_t>(threshold * fraction_ * static_cast<double>(d.memory().total));
   std::vector<Block*> whole;
-  for (Block* b : large_.free)
+  for (Block* b : shared_.large.free)
     if (!b->is_split() && b->unused_rounds > 0) whole.push_back(b);
   std::sort(whole.begin(), whole.end(),
             [](Block* a, Block* b) { return a->unused_rounds > b->unused_rounds; });
@@ -271,15 +259,10 @@ void DeviceCache::collect_garbage() {
   }
 }
 
-void DeviceCache::empty() {
-  std::lock_guard lock(mutex_);
-  release_cached();
-}
-
 void DeviceCache::raise_out_of_memory(size_t bytes) {
   const driver::MemoryInfo info = device(index_).memory();
   ++stats_.num_ooms;
-  note(Action::OOM, reinterpret_cast<void*>(info.free), bytes, default_stream(index_));
+  note(Action::OOM, reinterpret_cast<void*>(info.free), bytes, default_stream(index_), nullptr);
   const auto allocated = static_cast<uint64_t>(stats_.allocated_bytes[0].current);
   const auto reserved = static_cast<uint64_t>(stats_.reserved_bytes[0].current);
   c10::reportOutOfMemoryToProfiler(static_cast<int64_t>(bytes), allocated, reserved,
@@ -298,7 +281,7 @@ void DeviceCache::raise_out_of_memory(size_t bytes) {
 
 c10::CachingDeviceAllocator::DeviceStats DeviceCache::stats() {
   std::lock_guard lock(mutex_);
-  unpark(small_);
+  unpark(shared_.small);
   return stats_;
 }
 

@@ -4,6 +4,8 @@
 #include <c10/core/CachingDeviceAllocator.h>
 
 #include <deque>
+#include <functional>
+#include <map>
 #include <mutex>
 #include <set>
 #include <vector>
@@ -51,7 +53,9 @@ struct BySize {
 
 // Blocks of up to 1 MiB and larger ones are cached apart, so that small ones do not pin large
 // segments.
+struct PoolPair;
 struct Pool {
+  PoolPair* pair;
   bool is_small;
   std::set<Block*, BySize> free;
   // Small blocks that were just freed, by size, last one first: most programs ask for the same
@@ -59,6 +63,14 @@ struct Pool {
   // the pool grows.
   std::vector<Block*> bins;
   int64_t parked = 0;
+};
+struct PoolPair {
+  explicit PoolPair(c10::MempoolId_t id) : id(id) {}
+  PoolPair(const PoolPair&) = delete;
+  const c10::MempoolId_t id;  // {0, 0}: the memory that everyone shares
+  int uses = 0;               // of a private one; unused, its memory may be given back
+  int segments = 0;
+  Pool small{this, true}, large{this, false};
 };
 
 // The kinds of statistics that a pool counts towards: all together, and its own.
@@ -76,7 +88,15 @@ class DeviceCache {
   Block* allocate(size_t bytes, c10::Stream stream);
   void free(Block* block);
   void record_stream(Block* block, c10::Stream stream);
-  void empty();
+  // Gives unused segments back: of one private pool, or for {0, 0} of the shared memory and all
+  // private pools without use.
+  void empty(c10::MempoolId_t pool);
+
+  // See runtime/allocator.h.
+  void begin_pool(c10::MempoolId_t id, std::function<bool(c10::Stream)> takes);
+  void end_pool(c10::MempoolId_t id);
+  void release_pool(c10::MempoolId_t id);
+  int pool_uses(c10::MempoolId_t id);
 
   c10::CachingDeviceAllocator::DeviceStats stats();
   void reset_accumulated();
@@ -107,15 +127,26 @@ class DeviceCache {
   void merge(Block* into, Block* neighbour);
   void count_inactive(const Block* block, bool enters);
   void process_events();
+  void wait_for_others(Block* block);
+  void count_segment(Pool& pool, int64_t bytes);
+  PoolPair& pools_for(c10::Stream stream);
   void release_cached();
+  void release_whole_segments(PoolPair& pools);
   void release_segment(Block* block);
   [[noreturn]] void raise_out_of_memory(size_t bytes);
-  void note(Action action, const void* ptr, size_t size, c10::Stream stream,
+  void note(Action action, const void* ptr, size_t size, c10::Stream stream, const Pool* pool,
             std::shared_ptr<c10::GatheredContext> context = nullptr);
 
   const c10::DeviceIndex index_;
   std::mutex mutex_;
-  Pool small_{true}, large_{false};
+  PoolPair shared_{{0, 0}};
+  std::map<c10::MempoolId_t, PoolPair> private_;
+  struct Route {
+    c10::MempoolId_t pool;
+    std::function<bool(c10::Stream)> takes;
+  };
+  std::vector<Route> routes_;     // begun and not ended
+  std::vector<Block*> deferred_;  // freed during a capture while other streams may use them
   Block* active_ = nullptr;  // first of those allocated, or waiting for other streams
   struct Pending {
     Block* block;

@@ -48,10 +48,10 @@ void DeviceCache::reset_peaks() {
 }
 
 void DeviceCache::note(Action action, const void* ptr, size_t size, c10::Stream stream,
-                       std::shared_ptr<c10::GatheredContext> context) {
+                       const Pool* pool, std::shared_ptr<c10::GatheredContext> context) {
   if (C10_LIKELY(!history_)) return;
   entries_.emplace_back(action, index_, reinterpret_cast<size_t>(ptr), size, handle(stream),
-                        c10::MempoolId_t{0, 0}, c10::getApproximateTime(), std::move(context));
+                        pool ? pool->pair->id : shared_.id, c10::getApproximateTime(), std::move(context));
   while (entries_.size() > max_entries_) entries_.pop_front();
 }
 
@@ -75,14 +75,19 @@ void DeviceCache::record_history(bool enabled, c10::CachingDeviceAllocator::Crea
 
 void DeviceCache::snapshot(std::vector<SegmentInfo>& segments) {
   std::lock_guard lock(mutex_);
-  for (Pool* pool : {&small_, &large_}) unpark(*pool);
   std::vector<Block*> heads;
   const auto add = [&](Block* b) {
     if (!b->prev) heads.push_back(b);
   };
   for (Block* b = active_; b; b = b->active_next) add(b);
-  for (Pool* pool : {&small_, &large_})
-    for (Block* b : pool->free) add(b);
+  const auto add_free = [&](PoolPair& pools) {
+    for (Pool* pool : {&pools.small, &pools.large}) {
+      unpark(*pool);
+      for (Block* b : pool->free) add(b);
+    }
+  };
+  add_free(shared_);
+  for (auto& [id, pools] : private_) add_free(pools);
   std::sort(heads.begin(), heads.end(), [](Block* a, Block* b) { return a->ptr < b->ptr; });
   for (const Block* head : heads) {
     SegmentInfo& segment = segments.emplace_back();
@@ -90,6 +95,7 @@ void DeviceCache::snapshot(std::vector<SegmentInfo>& segments) {
     segment.address = reinterpret_cast<size_t>(head->ptr);
     segment.stream = handle(head->stream);
     segment.is_large = !head->pool->is_small;
+    segment.owner_private_pool_id = head->pool->pair->id;
     for (const Block* b = head; b; b = b->next) {
       BlockInfo& info = segment.blocks.emplace_back();
       info.size = b->size;

@@ -9,7 +9,7 @@
 #include <cstring>
 #include <mutex>
 
-#include "runtime/device.h"
+#include "runtime/capture.h"
 
 namespace trn::runtime {
 namespace {
@@ -23,6 +23,7 @@ class PhiloxGenerator final : public c10::GeneratorImpl {
                       c10::DispatchKeySet(c10::DispatchKey::PrivateUse1)) {}
 
   void set_current_seed(uint64_t seed) override {
+    refuse_in_capture(current_stream(device().index()), "seeding a generator");
     seed_ = seed;
     offset_ = 0;
   }
@@ -97,6 +98,8 @@ std::pair<uint64_t, uint64_t> reserve(const std::optional<at::Generator>& genera
       generator && generator->defined() ? *generator : default_generator(device);
   TORCH_CHECK(g.device().is_privateuseone(), "Expected a 'trn' device type for generator but found '",
               g.device().type(), "'");
+  if (Capture* capture = capture_of(current_stream(g.device().index())))
+    return capture->draw(g, count);
   auto* philox = static_cast<PhiloxGenerator*>(g.unsafeGetGeneratorImpl());
   std::lock_guard lock(philox->mutex_);
   const uint64_t offset = philox->reserve(count);

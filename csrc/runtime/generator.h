@@ -15,7 +15,9 @@ at::Generator new_generator(c10::DeviceIndex index);
 
 // Takes `count` Philox counters for one launch: the seed and the first offset, which no other
 // launch gets. Without a generator the device's default one is asked. Raises for a generator of
-// another device type. Offsets grow in fours, as CUDA's do.
+// another device type. Offsets grow in fours, as CUDA's do. In a graph
+// capture both are marks that each replay puts numbers in place of: pass them on unchanged, side
+// by side among the launch's integers.
 std::pair<uint64_t, uint64_t> reserve(const std::optional<at::Generator>& generator,
                                       c10::DeviceIndex device, uint64_t count);
 

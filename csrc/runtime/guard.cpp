@@ -2,7 +2,7 @@
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 
 #include "runtime/allocator.h"
-#include "runtime/stream.h"
+#include "runtime/capture.h"
 
 namespace trn::runtime {
 namespace {
@@ -43,7 +43,7 @@ struct Guard final : c10::impl::DeviceGuardImplInterface {
   bool queryStream(const c10::Stream& s) const override { return query(s); }
   void synchronizeStream(const c10::Stream& s) const override { synchronize(s); }
   void synchronizeDevice(c10::DeviceIndex d) const override { synchronize_device(d); }
-  bool isStreamCapturing(const c10::Stream&) const override { return false; }
+  bool isStreamCapturing(const c10::Stream& s) const override { return capture_of(s) != nullptr; }
 
   void record(void** event, const c10::Stream& s, c10::DeviceIndex,
               c10::EventFlag flag) const override {

@@ -7,7 +7,7 @@
 #include <map>
 #include <mutex>
 
-#include "runtime/stream.h"
+#include "runtime/capture.h"
 
 namespace trn::runtime {
 namespace {
@@ -47,7 +47,7 @@ class PinnedImpl final : public at::CachingHostAllocatorImpl<c10::Stream, c10::E
   }
   bool query_event(c10::Event& event) override { return event.query(); }
   c10::Stream get_current_stream() const override { return current_stream(-1); }
-  bool stream_is_capturing(c10::Stream) const override { return false; }
+  bool stream_is_capturing(c10::Stream s) const override { return capture_of(s) != nullptr; }
 };
 
 void pinned_deleter(void* ptr);

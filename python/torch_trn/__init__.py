@@ -57,6 +57,10 @@ def _register() -> None:
                       file=sys.stderr)
 
     atexit.register(synchronise)
+    from . import distributed, multiprocessing
+
+    distributed.register()
+    multiprocessing.register()
 
 
 _register()

@@ -1,6 +1,8 @@
 // What every driver must do, run over each. A case that a driver cannot show is listed with why.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <numeric>
 #include <thread>
@@ -320,8 +322,34 @@ TEST_P(Conformance, TheNthCallCanBeMadeToFail) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Drivers, Conformance, testing::Values("host", "null"),
-                         [](const auto& info) { return info.param; });
+TEST_P(Conformance, AQueueMayWaitForWhatIsNotSubmittedYet) {
+  Queue* other = device->create_queue(0);
+  Packet wait{};
+  wait.kind = PacketKind::wait;
+  wait.other = other;
+  wait.value = device->submitted(other) + 1;
+  device->submit(queue, wait);
+  Packet stamp{};
+  stamp.kind = PacketKind::stamp;
+  stamp.stamp = new Stamp;
+  device->submit(other, stamp);
+  finish();
+  EXPECT_GT(stamp.stamp->ns.load(), 0);
+  stamp.stamp->release();
+  device->destroy_queue(other);
+}
+
+// The drivers of this library, or the one that TRN_CONFORMANCE names by its path.
+std::vector<std::string> drivers_to_test() {
+  const char* given = std::getenv("TRN_CONFORMANCE");
+  return given ? std::vector<std::string>{given} : std::vector<std::string>{"host", "null"};
+}
+std::string readable(const testing::TestParamInfo<std::string>& info) {
+  std::string name = info.param.substr(info.param.rfind('/') + 1);
+  name.resize(std::min(name.find('.'), name.size()));
+  return name;
+}
+INSTANTIATE_TEST_SUITE_P(Drivers, Conformance, testing::ValuesIn(drivers_to_test()), readable);
 
 }  // namespace
 }  // namespace trn::driver

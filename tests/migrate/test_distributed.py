@@ -13,7 +13,7 @@ rank = int(os.environ.get("RANK", 0))
 torch.cuda.set_device(rank % torch.cuda.device_count())
 if world > 1:
     dist.init_process_group({backend!r})
-    assert dist.get_backend() == "nccl", dist.get_backend()
+    assert dist.get_backend() == {backend!r}, dist.get_backend()
     assert dist.is_nccl_available()
 torch.manual_seed(0)
 model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.Tanh(), torch.nn.Linear(16, 1)).cuda()
@@ -44,22 +44,24 @@ def test_names_are_parsed():
     assert collectives.backend_for_trn("cuda:nccl,cpu:gloo") == "trn:trnccl,cpu:gloo"
     assert collectives.backend_for_trn("gloo") == "gloo"
     assert collectives.backend_for_trn(None) == "cpu:gloo,trn:trnccl"
+    for name in ("nccl", "gloo", "cuda:nccl,cpu:gloo"):
+        assert collectives.name_for_program(collectives.backend_for_trn(name)) == name
 
 
 @pytest.mark.parametrize("backend", ["nccl", "cuda:nccl,cpu:gloo"])
-def test_two_processes_equal_one(tmp_path, backend):
+def test_two_processes_equal_one(tmp_path, backend, installed_environment):
     if not collectives.is_there():
         pytest.skip("this build has no collectives of its own")
     import torch
 
     script = tmp_path / "train.py"
-    script.write_text(PROGRAM.format(backend="nccl" if "," not in backend else backend)
-                      .replace('== "nccl", dist', 'in ("nccl", "cuda:nccl,cpu:gloo"), dist'))
+    script.write_text(PROGRAM.format(backend=backend))
     run = [sys.executable, "-m", "torch_trn", "run", "--no-receipt"]
     many = ["-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
     for launcher, name in (([], "one.pt"), (many, "two.pt")):
         result = subprocess.run([*run, *launcher, str(script), str(tmp_path / name)],
-                                capture_output=True, text=True, timeout=300)
+                                capture_output=True, text=True, timeout=300,
+                                env=installed_environment)
         assert result.returncode == 0, result.stderr
     one, two = (torch.load(tmp_path / name) for name in ("one.pt", "two.pt"))
     for key in one:

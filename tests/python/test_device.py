@@ -9,9 +9,8 @@ WITHOUT_TWIN = {
     "CudaError", "cudaStatus", "cudart", "check_error", "current_blas_handle",
     "current_solver_handle", "DeferredCudaCallError", "GreenContext", "jiterator", "nccl",
     "sparse", "tunable",
-    # graph capture and memory pools do not exist
-    "CUDAGraph", "graph", "graphs", "graph_pool_handle", "make_graphed_callables", "MemPool",
-    "use_mem_pool", "CUDAPluggableAllocator", "change_current_allocator",
+    # trn keeps its allocator
+    "CUDAPluggableAllocator", "change_current_allocator",
     "caching_allocator_enable", "caching_allocator_disabled",
     # not observed
     "get_sync_debug_mode", "set_sync_debug_mode", "host_memory_stats",

@@ -12,7 +12,9 @@ _ENVIRONMENT = """environment:
   TRN_KERNELS   highest kernels: reference, portable, avx2, avx512, amx
   TRN_FALLBACK  warn (default), error or silent, for operators that run on the CPU
   TRN_VERBOSE   one line an event on stderr: exec, fallback, alloc, copy, sync, or all
-  TRN_STRICT    isolate: device memory faults when the host touches it; fault:<what>:<n>
+  TRN_STRICT    isolate: device memory faults when the host touches it; poison: fresh memory reads
+                as NaN; bounds, races: launches outside of memory or unordered raise;
+                fault:<what>:<n>
   TORCH_TRN_MIGRATE=1  redirects CUDA to trn in every process that imports torch
 """
 
@@ -63,6 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     from .bench import add_arguments
 
     add_arguments(bench)
+    replay = commands.add_parser("replay", help="run the launches of a TRN_VERBOSE=exec log again")
+    replay.add_argument("log", help="the log's file, or - for standard input")
+    replay.add_argument("--times", type=int, default=10, help="runs of each launch, 10 by default")
     return parser
 
 
@@ -90,6 +95,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .bench import run_bench
 
         return run_bench(options)
+    if options.command == "replay":
+        from .replay import replay
+
+        return replay(options.log, options.times)
     from .run import run_program
 
     return run_program(options.script, options.args, is_module=options.module,

@@ -52,11 +52,20 @@ def _with_backend(name: str, original: Callable, position: int, inherits: bool) 
     return redirected
 
 
+def name_for_program(backend: str) -> str:
+    """What torch.distributed calls trn's backends, in CUDA's names."""
+    parts = []
+    for part in backend.split(","):
+        device, colon, name = part.rpartition(":")
+        device = "cuda" if device == "trn" else device
+        parts.append(device + colon + ("nccl" if name == NAME else name))
+    return ",".join(parts)
+
+
 def _says_nccl(original: Callable) -> Callable:
     @functools.wraps(original)
     def get_backend(group: Any = None):
-        name = original(group)
-        return "nccl" if name == NAME else name
+        return name_for_program(original(group))
 
     return get_backend
 

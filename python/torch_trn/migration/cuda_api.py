@@ -31,7 +31,8 @@ same memory_summary memory_usage reset_accumulated_host_memory_stats
 same reset_accumulated_memory_stats reset_max_memory_allocated reset_max_memory_cached
 same reset_peak_host_memory_stats reset_peak_memory_stats seed seed_all set_device
 same set_per_process_memory_fraction set_rng_state set_rng_state_all set_stream stream synchronize
-same check_error cudaStatus
+same check_error cudaStatus CUDAGraph graph graph_pool_handle make_graphed_callables MemPool
+same use_mem_pool
 adapted device_count: TRN_DEVICES devices, of which CUDA_VISIBLE_DEVICES shows some
 adapted get_allocator_backend: "native", trn's own caching allocator
 adapted get_arch_list: instruction sets with kernels, such as avx512
@@ -49,18 +50,12 @@ adapted clock_rate: the processor's, where the machine tells it
 adapted ipc_collect: waits for the device; no memory is shared between processes
 adapted cudart: memory figures, profiler marks, host registration and error texts; no other call
 adapted nccl: collectives over this process's devices, by copies; version() answers
-adapted make_graphed_callables: returns the callables, which run eagerly
 adapted sparse: the old types' names; tensors are made by torch.sparse_coo_tensor
 adapted tunable: settings are kept; kernels are chosen by the processor, so nothing is tuned
 no-op caching_allocator_enable: the cache stays on
 no-op caching_allocator_disabled: the cache stays on
-no-op MemPool: allocations come from the device's one cache
-no-op use_mem_pool: allocations come from the device's one cache
 no-op set_sync_debug_mode: the mode is remembered; waiting for the device is not reported
 no-op get_sync_debug_mode: the mode that was set
-refused CUDAGraph: graphs are not captured | call the function itself, or torch.compile it
-refused graph: graphs are not captured | call the function itself, or torch.compile it
-refused graph_pool_handle: graphs are not captured | call the function itself
 refused CUDAPluggableAllocator: a CUDA library cannot allocate trn memory | TRN_MEMORY sets capacity
 refused change_current_allocator: trn keeps its allocator | set TRN_MEMORY for its capacity
 refused GreenContext: processors cannot be partitioned | use torch.cuda.Stream
@@ -88,11 +83,7 @@ refused init_rank: there is no NCCL | torch.distributed.init_process_group
 refused unique_id: there is no NCCL | torch.distributed.init_process_group
 
 [torch.cuda.graphs]
-same is_current_stream_capturing
-adapted make_graphed_callables: returns the callables, which run eagerly
-refused CUDAGraph: graphs are not captured | call the function itself, or torch.compile it
-refused graph: graphs are not captured | call the function itself, or torch.compile it
-refused graph_pool_handle: graphs are not captured | call the function itself
+same is_current_stream_capturing CUDAGraph graph graph_pool_handle make_graphed_callables
 
 [torch.cuda.gds]
 refused gds_register_buffer: GPUDirect storage needs a GPU | torch.load(..., mmap=True)

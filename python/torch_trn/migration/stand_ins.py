@@ -90,23 +90,6 @@ def check_error(res: int) -> None:
         raise torch.cuda.CudaError(int(res))
 
 
-class MemPool:
-    """A pool's name; its allocations come from the device's one cache."""
-
-    def __init__(self, *args: Any, **kwargs: Any):
-        self.id = (0, id(self))
-
-    def snapshot(self, include_traces: bool = True) -> list:
-        """The segments of the device's cache."""
-        return trn.memory_snapshot()
-
-
-@contextlib.contextmanager
-def use_mem_pool(pool: MemPool, device: Any = None):
-    """Allocations inside come from the device's one cache, as outside."""
-    yield
-
-
 @contextlib.contextmanager
 def caching_allocator_disabled():
     """The cache stays on: freed memory is reused at once, which no program can tell."""
@@ -133,11 +116,6 @@ def set_sync_debug_mode(debug_mode: int | str) -> None:
 def get_sync_debug_mode() -> int:
     """The mode that was set; 0 at first."""
     return _sync_mode[0]
-
-
-def make_graphed_callables(callables, sample_args, *args: Any, **kwargs: Any):
-    """The callables themselves: they run eagerly, on memory of their own each time."""
-    return callables
 
 
 def host_memory_stats_as_nested_dict() -> dict[str, Any]:
@@ -180,10 +158,10 @@ class CufftPlanCache:
 FUNCTIONS: dict[str, Any] = {
     "caching_allocator_disabled": caching_allocator_disabled,
     "caching_allocator_enable": caching_allocator_enable,
-    "check_error": check_error, "cudart": cudart, "MemPool": MemPool,
-    "use_mem_pool": use_mem_pool, "set_sync_debug_mode": set_sync_debug_mode,
+    "check_error": check_error, "cudart": cudart,
+    "set_sync_debug_mode": set_sync_debug_mode,
     "get_sync_debug_mode": get_sync_debug_mode,
-    "make_graphed_callables": make_graphed_callables, "host_memory_stats": host_memory_stats,
+    "host_memory_stats": host_memory_stats,
     "host_memory_stats_as_nested_dict": host_memory_stats_as_nested_dict,
     "reset_accumulated_host_memory_stats": _C._reset_accumulated_host_memory_stats,
     "reset_peak_host_memory_stats": _C._reset_peak_host_memory_stats,

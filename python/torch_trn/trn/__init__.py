@@ -7,8 +7,10 @@ from ..inductor import GENERATORS as _GENERATORS
 from ..inductor import generator as _generator
 from . import _utils as _utils
 from . import amp as amp
+from . import graphs as graphs
 from . import legacy as legacy
 from . import memory as memory
+from . import mempool as mempool
 from . import nvtx as nvtx
 from . import profiler as profiler
 from . import random as random
@@ -20,10 +22,12 @@ from ._device import _is_in_bad_fork as _is_in_bad_fork
 from ._device import _lazy_call as _lazy_call
 from ._device import _lazy_init as _lazy_init
 from ._device import _sleep as _sleep
+from .graphs import *  # noqa: F403
 from .memory import *  # noqa: F403
 from .memory import _dump_snapshot as _dump_snapshot
 from .memory import _record_memory_history as _record_memory_history
 from .memory import _snapshot as _snapshot
+from .mempool import *  # noqa: F403
 from .random import *  # noqa: F403
 from .random import _get_generator as _get_generator
 from .report import fallback_report as fallback_report

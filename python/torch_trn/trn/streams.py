@@ -141,8 +141,8 @@ def _set_stream_by_id(stream_id: int, device_index: int, device_type: int) -> No
 
 
 def is_current_stream_capturing() -> bool:
-    """Whether the current stream records a graph: no graph can be recorded."""
-    return False
+    """Whether the current stream is being captured into a graph."""
+    return _C._is_current_stream_capturing()
 
 
 class ExternalStream(Stream):
