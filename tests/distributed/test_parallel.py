@@ -193,9 +193,40 @@ set_state_dict(model, optimizer, model_state_dict=state["model"],
 close(train(model, optimizer, data[2:]), losses[2:], **near)
 """
 
+# Each rank has a stage; micro-batches go through by send and receive.
+PIPELINE = MODEL + """
+from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGPipe
+def stages():
+    torch.manual_seed(7)
+    return [nn.Sequential(nn.Linear(16, 16), nn.GELU()) for _ in range(size)]
+for make in (ScheduleGPipe, Schedule1F1B):
+    plain = nn.Sequential(*stages())
+    module = stages()[rank].to(device)
+    schedule = make(PipelineStage(module, rank, size, device), n_microbatches=size,
+                    loss_fn=F.mse_loss)
+    a, b = sgd(plain.parameters()), sgd(module.parameters())
+    for x, _ in data:
+        a.zero_grad()
+        expected = F.mse_loss(plain(x), torch.ones(8, 16))
+        expected.backward()
+        a.step()
+        b.zero_grad()
+        losses = []
+        if rank == 0:
+            schedule.step(x.to(device))
+        elif rank == size - 1:
+            schedule.step(target=torch.ones(8, 16, device=device), losses=losses)
+            close(torch.stack(losses).mean().detach(), expected.detach(), **near)
+        else:
+            schedule.step()
+        b.step()
+    for p, q in zip(module.parameters(), plain[rank].parameters()):
+        close(p.detach(), q.detach(), rtol=1e-3, atol=1e-4)
+"""
+
 
 @pytest.mark.parametrize("size", [2, 4])
-@pytest.mark.parametrize("code", [DDP, FSDP1, FSDP2, DTENSOR, CHECKPOINT],
-                         ids=["ddp", "fsdp1", "fsdp2", "dtensor", "checkpoint"])
+@pytest.mark.parametrize("code", [DDP, FSDP1, FSDP2, DTENSOR, CHECKPOINT, PIPELINE],
+                         ids=["ddp", "fsdp1", "fsdp2", "dtensor", "checkpoint", "pipeline"])
 def test_equals_one_process(ranks, code, size):
     ranks(code, size)
