@@ -119,8 +119,8 @@ _ANY_NUMBER = r"-?\d+\.\d+|tokens .+"
 
 
 def _library(command: str, exercises: str, needs: str, **more) -> Program:
-    return Program(OWN, ".", command, exercises, losses=_ANY_NUMBER, needs=tuple(needs.split()),
-                   env={"CUDA_VISIBLE_DEVICES": "0"}, **more)
+    return Program(OWN, ".", command, exercises, **{"losses": _ANY_NUMBER, **more},
+                   needs=tuple(needs.split()), env={"CUDA_VISIBLE_DEVICES": "0"})
 
 
 TRANSFORMERS = ("llama", "qwen2", "mistral", "mixtral", "gpt2", "mamba", "bert", "roberta", "t5",
@@ -129,7 +129,7 @@ _LIBRARIES = [
     *(_library(f"transformers_models.py {name}", f"transformers: {name} trained, and generation "
                "where it has one", "transformers") for name in TRANSFORMERS),
     _library("transformers_trainer.py", "transformers.Trainer, resumed from a checkpoint",
-             "transformers accelerate"),
+             "transformers accelerate", losses=r"^loss ([0-9.]+)"),
     _library("accelerate_loop.py", "accelerate: accumulation, clipping, saved state", "accelerate"),
     _library("lightning_fit.py", "lightning on accelerator=\"gpu\", a checkpoint", "lightning"),
     _library("peft_lora.py", "peft: LoRA, saved and merged", "peft transformers"),

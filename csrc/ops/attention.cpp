@@ -42,12 +42,15 @@ const char* obstacle(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
     case at::kBFloat16: break;
     default: return "tensors are not float32, float16 or bfloat16";
   }
-  if (q.size(0) != k.size(0) || q.size(0) != v.size(0)) return "batches differ";
-  if (k.size(1) != v.size(1) || k.size(1) == 0 || q.size(1) % k.size(1)) return "heads differ";
-  if (k.size(2) != v.size(2)) return "keys and values differ in number";
-  if (k.size(3) != q.size(3)) return "queries and keys differ in length";
-  if (q.size(3) > kMaxHead || v.size(3) > kMaxHead) return "heads are longer than 256";
-  if (q.numel() == 0 || k.numel() == 0 || v.numel() == 0) return "a tensor is empty";
+  // Symbolic sizes: torch.compile asks too, and must not be bound to the numbers of today.
+  const auto size = [](const at::Tensor& t, int64_t dim) { return t.sym_size(dim); };
+  if (size(q, 0) != size(k, 0) || size(q, 0) != size(v, 0)) return "batches differ";
+  if (size(k, 1) != size(v, 1) || size(k, 1) == 0 || size(q, 1) % size(k, 1) != 0)
+    return "heads differ";
+  if (size(k, 2) != size(v, 2)) return "keys and values differ in number";
+  if (size(k, 3) != size(q, 3)) return "queries and keys differ in length";
+  if (size(q, 3) > kMaxHead || size(v, 3) > kMaxHead) return "heads are longer than 256";
+  if (q.sym_numel() == 0 || k.sym_numel() == 0 || v.sym_numel() == 0) return "a tensor is empty";
   if (mask && mask->defined()) {
     if (causal) return "both a mask and is_causal are given";
     if (mask->is_nested() || mask->dim() > 4) return "the mask is not dense";
@@ -214,7 +217,7 @@ int64_t TRN_OP(_fused_sdp_choice)(const at::Tensor& query, const at::Tensor& key
   const bool math = context.userEnabledMathSDP();
   const bool math_first = math && at::globalContext().sDPPriorityOrder()[0] == at::SDPBackend::math;
   const char* reason = obstacle(query, key, value, attn_mask, is_causal);
-  if (!reason && query.size(1) != key.size(1) && !enable_gqa) reason = "heads differ";
+  if (!reason && query.sym_size(1) != key.sym_size(1) && !enable_gqa) reason = "heads differ";
   if (fused && !reason && !math_first) return static_cast<int64_t>(at::SDPBackend::overrideable);
   if (math) return static_cast<int64_t>(at::SDPBackend::math);
   TORCH_CHECK(!fused || !reason,

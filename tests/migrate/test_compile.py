@@ -47,3 +47,20 @@ def test_a_graph_that_asks_for_cuda(python):
         "y = f(torch.zeros(4, device='cuda'))\n"
         "assert y.tolist() == [0, 1, 2, 3] and y.is_cuda\n")
     assert result.returncode == 0, result.stderr
+
+
+def test_attention_whose_shapes_change(python):
+    result = python(
+        "import torch, torch_trn.migrate\n"
+        "import torch.nn.functional as F\n"
+        "@torch.compile(dynamic=True)\n"
+        "def f(q, k, v):\n"
+        "    return F.scaled_dot_product_attention(q, k, v, is_causal=True) * 2\n"
+        "for rows, words in ((2, 8), (3, 12), (4, 20)):\n"
+        "    q, k, v = torch.randn(3, rows, 4, words, 16, device='cuda').unbind(0)\n"
+        "    expected = F.scaled_dot_product_attention(*(t.cpu() for t in (q, k, v)),\n"
+        "                                              is_causal=True) * 2\n"
+        "    torch.testing.assert_close(f(q, k, v).cpu(), expected)\n"
+        "from torch._dynamo.utils import counters\n"
+        "assert counters['stats']['unique_graphs'] == 1, counters['stats']\n")
+    assert result.returncode == 0, result.stderr

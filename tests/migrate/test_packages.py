@@ -120,6 +120,42 @@ def test_packed_sequences_and_their_gradients():
         flash_attn_varlen_func(*rows.unbind(1), bounds, bounds, block_table=bounds)
 
 
+def test_a_cache_of_keys(ran):
+    from flash_attn import flash_attn_with_kvcache
+
+    q, k, v = qkv(1, 1)
+    _, keys, values = qkv(1, 8)
+    held = torch.tensor([3, 6], device="cuda")
+    out = flash_attn_with_kvcache(q, keys, values, k, v, cache_seqlens=held, causal=True)
+    assert torch.equal(keys[0, 3], k[0, 0]) and torch.equal(values[1, 6], v[1, 0])
+    for i, length in enumerate((4, 7)):
+        same(out[i:i + 1], dense(q[i:i + 1], keys[i:i + 1, :length], values[i:i + 1, :length]))
+
+
+def test_transformers_takes_flash_attention(python):
+    pytest.importorskip("transformers")
+    result = python(
+        "import copy, torch, torch_trn.migrate, transformers as tf\n"
+        "torch.manual_seed(0)\n"
+        "config = tf.LlamaConfig(hidden_size=64, intermediate_size=96, num_hidden_layers=2,\n"
+        "                        num_attention_heads=4, num_key_value_heads=2, vocab_size=128)\n"
+        "config._attn_implementation = 'flash_attention_2'\n"
+        "fused = tf.LlamaForCausalLM(copy.deepcopy(config)).cuda().bfloat16()\n"
+        "config._attn_implementation = 'eager'\n"
+        "plain = tf.LlamaForCausalLM(config).cuda().bfloat16()\n"
+        "plain.load_state_dict(fused.state_dict())\n"
+        "words = torch.randint(3, 128, (2, 12), device='cuda')\n"
+        "mask = torch.ones_like(words)\n"
+        "mask[1, :5] = 0\n"
+        "for m in (None, mask):\n"
+        "    a, b = (model(words, attention_mask=m).logits.float() for model in (fused, plain))\n"
+        "    used = slice(None) if m is None else m.bool()\n"
+        "    torch.testing.assert_close(a[used], b[used], atol=0.03, rtol=0.03)\n"
+        "assert fused.config._attn_implementation == 'flash_attention_2'\n",
+        env={"HF_HUB_OFFLINE": "1"})
+    assert result.returncode == 0, result.stderr
+
+
 def test_xformers():
     import xformers.ops as xops
 
@@ -157,6 +193,8 @@ def trained(make, steps=4):
      lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9)),
     ("bitsandbytes.optim", "AdamW8bit", {"lr": 0.1}, lambda p: torch.optim.AdamW(p, lr=0.1)),
     ("bitsandbytes.optim", "PagedAdam32bit", {"lr": 0.1}, lambda p: torch.optim.Adam(p, lr=0.1)),
+    ("bitsandbytes.optim", "RMSprop8bit", {"lr": 0.1}, lambda p: torch.optim.RMSprop(p, lr=0.1)),
+    ("bitsandbytes.optim", "Adagrad", {"lr": 0.1}, lambda p: torch.optim.Adagrad(p, lr=0.1)),
     ("bitsandbytes.optim", "SGD8bit", {"lr": 0.01, "momentum": 0.5},
      lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.5)),
 ])

@@ -7,6 +7,8 @@ AttributeError, as an older release of the package would.
 from __future__ import annotations
 
 import importlib.abc
+import importlib.machinery
+import importlib.metadata
 import importlib.util
 import sys
 import warnings
@@ -51,8 +53,27 @@ class _Loader(importlib.abc.Loader):
         exec(self.source.loader.get_code(self.source.name), module.__dict__)
 
 
-class Finder(importlib.abc.MetaPathFinder):
+class _Distribution(importlib.metadata.Distribution):
+    """flash_attn as an installed distribution: transformers takes it by its metadata alone."""
+
+    _FILES = {"METADATA": "Metadata-Version: 2.1\nName: flash-attn\nVersion: 2.8.3\n",
+              "top_level.txt": "flash_attn\n"}
+
+    def read_text(self, filename):
+        return self._FILES.get(filename)
+
+    def locate_file(self, path):
+        raise FileNotFoundError(path)
+
+
+class Finder(importlib.metadata.DistributionFinder):
     """Asked last, so that an installed package is always found first."""
+
+    def find_distributions(self, context=None):
+        name = getattr(context, "name", None)
+        asked = name is None or name.lower().replace("_", "-") == "flash-attn"
+        if asked and importlib.machinery.PathFinder.find_spec("flash_attn") is None:
+            yield _Distribution()
 
     def find_spec(self, name, path=None, target=None):
         if name not in _MODULES:

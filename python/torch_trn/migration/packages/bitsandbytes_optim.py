@@ -55,13 +55,31 @@ class _SGD(torch.optim.SGD):
         super().__init__(params, lr, momentum, dampening, weight_decay, nesterov)
 
 
+class _RMSprop(torch.optim.RMSprop):
+    def __init__(self, params, lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0.0, momentum=0.0,
+                 centered=False, optim_bits=32, args=None, min_8bit_size=4096,
+                 percentile_clipping=100, block_wise=True):
+        _check(percentile_clipping)
+        super().__init__(params, lr, alpha, eps, weight_decay, momentum, centered)
+
+
+class _Adagrad(torch.optim.Adagrad):
+    def __init__(self, params, lr=1e-2, lr_decay=0.0, weight_decay=0.0,
+                 initial_accumulator_value=0.0, eps=1e-10, optim_bits=32, args=None,
+                 min_8bit_size=4096, percentile_clipping=100, block_wise=True):
+        _check(percentile_clipping)
+        super().__init__(params, lr, lr_decay, weight_decay, initial_accumulator_value, eps)
+
+
 for _suffix in ("", "8bit", "32bit"):
     for _prefix in ("", "Paged"):
         for _kind, _decoupled, _decay in (("Adam", False, 0.0), ("AdamW", True, 1e-2)):
             _name = f"{_prefix}{_kind}{_suffix}"
             globals()[_name] = _adam(_name, _decoupled, _decay)
         globals()[f"{_prefix}Lion{_suffix}"] = type(f"{_prefix}Lion{_suffix}", (_Lion,), {})
-    globals()[f"SGD{_suffix}"] = type(f"SGD{_suffix}", (_SGD,), {})
+    for _class in (_SGD, _RMSprop, _Adagrad):
+        _name = _class.__name__.lstrip("_") + _suffix
+        globals()[_name] = type(_name, (_class,), {})
 
 
 class GlobalOptimManager:

@@ -60,3 +60,27 @@ def flash_attn_varlen_qkvpacked_func(qkv, cu_seqlens, max_seqlen=None, *args, **
     """qkv is (total, 3, H, D)."""
     return flash_attn_varlen_func(*qkv.unbind(1), cu_seqlens, cu_seqlens, max_seqlen, max_seqlen,
                                   *args, **kwargs)
+
+
+def flash_attn_with_kvcache(q, k_cache, v_cache, k=None, v=None, rotary_cos=None, rotary_sin=None,
+                            cache_seqlens=None, cache_batch_idx=None, block_table=None,
+                            softmax_scale=None, causal=False, window_size=(-1, -1), softcap=0.0,
+                            alibi_slopes=None, **kwargs):
+    """Attention over caches (B, T, H, D) that hold cache_seqlens keys each; k and v are added.
+
+    Reading the lengths waits. Rotation, cache indices and paged caches are refused.
+    """
+    if any(x is not None for x in (rotary_cos, rotary_sin, cache_batch_idx, block_table)):
+        raise NotImplementedError("torch-trn's flash_attn_with_kvcache neither rotates nor pages")
+    lengths = [k_cache.size(1)] * len(q) if cache_seqlens is None else (
+        [cache_seqlens] * len(q) if isinstance(cache_seqlens, int) else cache_seqlens.tolist())
+    outs = []
+    for i, length in enumerate(lengths):
+        if k is not None:
+            k_cache[i, length:length + k.size(1)] = k[i]
+            v_cache[i, length:length + v.size(1)] = v[i]
+            length += k.size(1)
+        outs.append(attend(q[i:i + 1], k_cache[i:i + 1, :length], v_cache[i:i + 1, :length],
+                           scale=softmax_scale, causal=causal, window=window_size,
+                           softcap=softcap, slopes=alibi_slopes)[0])
+    return torch.cat(outs)
