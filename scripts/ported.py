@@ -83,6 +83,15 @@ def command_of(program: Program, cpu: bool) -> list[str]:
     return words
 
 
+def _as_installed(folder: pathlib.Path) -> str:
+    """A folder whose metadata load trn with torch, in child processes too, as an installation's."""
+    info = folder / "torch_trn-0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: torch-trn\nVersion: 0\n")
+    (info / "entry_points.txt").write_text("[torch.backends]\ntrn = torch_trn_autoload:load\n")
+    return str(folder)
+
+
 def run(program: Program, folder: pathlib.Path, source: pathlib.Path, cpu: bool,
         compare: bool = False) -> Run:
     """Runs it once: on trn, on the CPU, or on trn with each operator compared with the CPU's."""
@@ -96,7 +105,7 @@ def run(program: Program, folder: pathlib.Path, source: pathlib.Path, cpu: bool,
         elif program.cpu_start:
             start += ["-c", f"{program.cpu_start}; import runpy, sys; sys.argv.pop(0); "
                             "runpy.run_path(sys.argv[0], run_name='__main__')"]
-        paths = [str(ROOT / "python"), str(source)]
+        paths = [str(ROOT / "python"), _as_installed(pathlib.Path(kept)), str(source)]
         if program.source != OWN:  # public libraries need what the stand-ins stand for, or nothing
             paths.append(str(STAND_INS))
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "HF_HUB_OFFLINE": "1",
