@@ -55,8 +55,10 @@ def test_queues(python):
     assert "exit 0" in result.stdout, result.stdout + result.stderr
 
 
+# A shell's background jobs ignore SIGINT, and their children with them.
 BUSY = """
-import os, sys, torch, torch_trn
+import os, signal, sys, torch, torch_trn
+signal.signal(signal.SIGINT, signal.default_int_handler)
 x = torch.randn(256, 256, device="trn")
 print("ready", flush=True)
 for i in range(1 << 30):
