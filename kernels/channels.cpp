@@ -166,10 +166,9 @@ void channel_affine(const Call& call, const Range& range) {
   }
 }
 
-#define TRN_CHANNELS(name)                        \
-  TRN_REGISTER(#name, DType::f32, name<float>);   \
-  TRN_REGISTER(#name, DType::f64, name<double>);
-TRN_CHANNELS(channel_sums) TRN_CHANNELS(channel_totals) TRN_CHANNELS(channel_affine)
+TRN_REGISTER_REALS(channel_sums);
+TRN_REGISTER_REALS(channel_totals);
+TRN_REGISTER_REALS(channel_affine);
 
 }  // namespace
 }  // namespace trn

@@ -18,6 +18,9 @@ struct ConvAxis {
 };
 inline constexpr int kAxes = 3, kAxisInts = 5;
 
+// What depthwise kernels have room for: taps, and numbers of the lines that one output line meets.
+inline constexpr int64_t kMostTaps = 512, kMostLineNumbers = kScratchBytes / 2 / sizeof(double);
+
 // Elements of one channel's planes.
 TRN_INLINE int64_t plane_size(const ConvAxis (&axes)[kAxes]) {
   int64_t size = 1;

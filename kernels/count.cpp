@@ -42,8 +42,7 @@ void histc(const Call& call, const Range& range) {
 }
 
 TRN_REGISTER("bincount", DType::i64, bincount);
-TRN_REGISTER("bincount_weighted", DType::f32, bincount_weighted<float>);
-TRN_REGISTER("bincount_weighted", DType::f64, bincount_weighted<double>);
+TRN_REGISTER_REALS(bincount_weighted);
 TRN_REGISTER_FLOATS(histc, histc);
 
 }  // namespace

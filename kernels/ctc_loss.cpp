@@ -128,10 +128,8 @@ void ctc_loss_backward(const Call& call, const Range& range) {
   }
 }
 
-TRN_REGISTER("ctc_loss", DType::f32, ctc_loss<float>);
-TRN_REGISTER("ctc_loss", DType::f64, ctc_loss<double>);
-TRN_REGISTER("ctc_loss_backward", DType::f32, ctc_loss_backward<float>);
-TRN_REGISTER("ctc_loss_backward", DType::f64, ctc_loss_backward<double>);
+TRN_REGISTER_REALS(ctc_loss);
+TRN_REGISTER_REALS(ctc_loss_backward);
 
 }  // namespace
 }  // namespace trn

@@ -5,12 +5,11 @@
 // [channels] of the kernel's type, dense. ints: kernel[3], stride[3], padding[3], dilation[3], and 1
 // for the transpose: then `out` is what the convolution reads and `image` what it writes. Items are
 // lines of the output (of the sum's, `image`: parts of its lines).
+#include "convolution_geometry.h"
 #include "rows.h"
 
 namespace trn {
 namespace {
-
-constexpr int64_t kMostTaps = 512;
 
 // Two vectors of neighbouring channels.
 template <class A>
@@ -183,10 +182,8 @@ void depthwise_weight(const Call& call, const Range& range) {
   }
 }
 
-#define TRN_DEPTHWISE(name)                       \
-  TRN_REGISTER(#name, DType::f32, name<float>);   \
-  TRN_REGISTER(#name, DType::f64, name<double>);
-TRN_DEPTHWISE(depthwise) TRN_DEPTHWISE(depthwise_weight)
+TRN_REGISTER_REALS(depthwise);
+TRN_REGISTER_REALS(depthwise_weight);
 
 }  // namespace
 }  // namespace trn

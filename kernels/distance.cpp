@@ -160,10 +160,10 @@ void pdist_backward(const Call& call, const Range& range) {
   });
 }
 
-#define TRN_DISTANCE(name)                        \
-  TRN_REGISTER(#name, DType::f32, name<float>);   \
-  TRN_REGISTER(#name, DType::f64, name<double>);
-TRN_DISTANCE(cdist) TRN_DISTANCE(cdist_backward) TRN_DISTANCE(pdist) TRN_DISTANCE(pdist_backward)
+TRN_REGISTER_REALS(cdist);
+TRN_REGISTER_REALS(cdist_backward);
+TRN_REGISTER_REALS(pdist);
+TRN_REGISTER_REALS(pdist_backward);
 
 }  // namespace
 }  // namespace trn

@@ -150,10 +150,8 @@ void embedding_bag_samples(const Call& call, const Range& range) {
   }
 }
 
-TRN_REGISTER("embedding_bag", DType::f32, embedding_bag<float>);
-TRN_REGISTER("embedding_bag", DType::f64, embedding_bag<double>);
-TRN_REGISTER("embedding_bag_samples", DType::f32, embedding_bag_samples<float>);
-TRN_REGISTER("embedding_bag_samples", DType::f64, embedding_bag_samples<double>);
+TRN_REGISTER_REALS(embedding_bag);
+TRN_REGISTER_REALS(embedding_bag_samples);
 
 }  // namespace
 }  // namespace trn

@@ -273,10 +273,8 @@ void fft_chirp(const Call& call, const Range& range) {
   }
 }
 
-TRN_REGISTER("fft", DType::f32, fft<float>);
-TRN_REGISTER("fft", DType::f64, fft<double>);
-TRN_REGISTER("fft_chirp", DType::f32, fft_chirp<float>);
-TRN_REGISTER("fft_chirp", DType::f64, fft_chirp<double>);
+TRN_REGISTER_REALS(fft);
+TRN_REGISTER_REALS(fft_chirp);
 
 }  // namespace
 }  // namespace trn

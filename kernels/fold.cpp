@@ -100,8 +100,7 @@ TRN_REGISTER("im2col", DType::u16, im2col<uint16_t>);
 TRN_REGISTER("im2col", DType::u32, im2col<uint32_t>);
 TRN_REGISTER("im2col", DType::u64, im2col<uint64_t>);
 TRN_REGISTER("im2col", DType::c128, im2col<unsigned __int128>);
-TRN_REGISTER("col2im", DType::f32, col2im<float>);
-TRN_REGISTER("col2im", DType::f64, col2im<double>);
+TRN_REGISTER_REALS(col2im);
 
 }  // namespace
 }  // namespace trn

@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "math.h"
+#include "elementwise_functions.h"
 
 namespace trn {
 namespace {
@@ -99,28 +99,8 @@ inline double zeta_of(double s, double q) {
   return sum;
 }
 
-// psi(x): reflection below 0, recurrence up to 10, then the asymptotic series.
-inline double digamma_double(double x) {
-  if (x == 0) return __builtin_copysign(__builtin_inf(), -x);
-  double result = 0;
-  if (x < 0) {
-    if (x == __builtin_floor(x)) return __builtin_nan("");
-    result = -3.14159265358979323846 /
-             __builtin_tan(3.14159265358979323846 * (x - __builtin_trunc(x)));
-    x = 1 - x;
-  }
-  for (; x < 10; x += 1) result -= 1 / x;
-  const double z = 1 / (x * x);
-  double series = 8.33333333333333333333e-2;
-  const double k[] = {-2.10927960927960927961e-2, 7.57575757575757575758e-3,
-                      -4.16666666666666666667e-3, 3.96825396825396825397e-3,
-                      -8.33333333333333333333e-3, 8.33333333333333333333e-2};
-  for (double c : k) series = series * z + c;
-  return result + __builtin_log(x) - 0.5 / x - series * z;
-}
-
 inline double polygamma_of(double order, double x) {
-  if (order == 0) return digamma_double(x);
+  if (order == 0) return digamma_of(x);
   if (order == 1 && x < 0.5 && x != __builtin_floor(x)) {  // by reflection
     const double s = __builtin_sin(3.14159265358979323846 * (x - __builtin_floor(x)));
     return 9.8696044010893586188 / (s * s) - zeta_of(2, 1 - x);

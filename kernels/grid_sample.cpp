@@ -239,10 +239,9 @@ void grid_sample_backward_grid(const Call& call, const Range& range) {
   });
 }
 
-#define TRN_GRID(name)                            \
-  TRN_REGISTER(#name, DType::f32, name<float>);   \
-  TRN_REGISTER(#name, DType::f64, name<double>);
-TRN_GRID(grid_sample) TRN_GRID(grid_sample_backward) TRN_GRID(grid_sample_backward_grid)
+TRN_REGISTER_REALS(grid_sample);
+TRN_REGISTER_REALS(grid_sample_backward);
+TRN_REGISTER_REALS(grid_sample_backward_grid);
 
 }  // namespace
 }  // namespace trn

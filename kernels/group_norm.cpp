@@ -106,10 +106,8 @@ void group_norm_backward(const Call& call, const Range& range) {
   }
 }
 
-#define TRN_GROUP_NORM(name)                      \
-  TRN_REGISTER(#name, DType::f32, name<float>);   \
-  TRN_REGISTER(#name, DType::f64, name<double>);
-TRN_GROUP_NORM(group_norm) TRN_GROUP_NORM(group_norm_backward)
+TRN_REGISTER_REALS(group_norm);
+TRN_REGISTER_REALS(group_norm_backward);
 
 }  // namespace
 }  // namespace trn

@@ -144,3 +144,8 @@ void set_active_isa(Isa isa);
 #define TRN_REGISTER(name, type, ...)                                                 \
   [[maybe_unused]] static const bool TRN_CONCAT(registered_, __COUNTER__) =           \
       ::trn::register_kernel(name, type, ::trn::Isa::TRN_ISA, __VA_ARGS__)
+// Registers both instances of a template under its own name: float, which halves compute in, and
+// double.
+#define TRN_REGISTER_REALS(name)                         \
+  TRN_REGISTER(#name, ::trn::DType::f32, name<float>);   \
+  TRN_REGISTER(#name, ::trn::DType::f64, name<double>)

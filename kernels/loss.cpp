@@ -56,10 +56,8 @@ void nll_loss_backward(const Call& call, const Range& range) {
   }
 }
 
-TRN_REGISTER("nll_loss", DType::f32, nll_loss<float>);
-TRN_REGISTER("nll_loss", DType::f64, nll_loss<double>);
-TRN_REGISTER("nll_loss_backward", DType::f32, nll_loss_backward<float>);
-TRN_REGISTER("nll_loss_backward", DType::f64, nll_loss_backward<double>);
+TRN_REGISTER_REALS(nll_loss);
+TRN_REGISTER_REALS(nll_loss_backward);
 
 }  // namespace
 }  // namespace trn

@@ -111,11 +111,10 @@ void multilabel_margin_loss_backward(const Call& call, const Range& range) {
   }
 }
 
-#define TRN_MARGIN(name)                          \
-  TRN_REGISTER(#name, DType::f32, name<float>);   \
-  TRN_REGISTER(#name, DType::f64, name<double>);
-TRN_MARGIN(multi_margin_loss) TRN_MARGIN(multi_margin_loss_backward)
-TRN_MARGIN(multilabel_margin_loss) TRN_MARGIN(multilabel_margin_loss_backward)
+TRN_REGISTER_REALS(multi_margin_loss);
+TRN_REGISTER_REALS(multi_margin_loss_backward);
+TRN_REGISTER_REALS(multilabel_margin_loss);
+TRN_REGISTER_REALS(multilabel_margin_loss_backward);
 
 }  // namespace
 }  // namespace trn

@@ -20,9 +20,14 @@ TRN_INLINE float power_of_two(int n) {  // -126 <= n <= 127
   return bit_cast<float>((n + 127) << 23);
 }
 
-TRN_INLINE float fast_exp(float x) {
-  const float low = x < -104.f ? -104.f : x;
-  const float c = low > 89.f ? 89.f : low;
+// exp(x) = 2^power * (rest + 1), for x held between two limits.
+struct ReducedExp {
+  int power;
+  float rest;
+};
+TRN_INLINE ReducedExp reduced_exp(float x, float lowest, float highest) {
+  const float low = x < lowest ? lowest : x;
+  const float c = low > highest ? highest : low;
   const float n = round_to_int(c * 1.44269504088896341f);
   const float r = (c - n * 0.693359375f) - n * -2.12194440e-4f;
   float p = 1.9875691500e-4f;
@@ -31,9 +36,14 @@ TRN_INLINE float fast_exp(float x) {
   p = p * r + 4.1665795894e-2f;
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
-  const float y = p * (r * r) + r + 1.f;
+  return {static_cast<int>(n), p * (r * r) + r};
+}
+
+TRN_INLINE float fast_exp(float x) {
+  const ReducedExp e = reduced_exp(x, -104.f, 89.f);
+  const float y = e.rest + 1.f;
   // In two steps, so that results from the largest to the subnormal come out whole.
-  const int k = static_cast<int>(n);
+  const int k = e.power;
   const int half = k >> 1;
   return y * power_of_two(half) * power_of_two(k - half);
 }
@@ -88,18 +98,9 @@ TRN_INLINE float fast_sigmoid(float x) {
 
 // exp(x) - 1 as 2^n (exp(r) - 1) + (2^n - 1), in which nothing cancels.
 TRN_INLINE float fast_expm1(float x) {
-  const float low = x < -20.f ? -20.f : x;
-  const float c = low > 80.f ? 80.f : low;
-  const float n = round_to_int(c * 1.44269504088896341f);
-  const float r = (c - n * 0.693359375f) - n * -2.12194440e-4f;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  const float scale = power_of_two(static_cast<int>(n));
-  const float y = (p * (r * r) + r) * scale + (scale - 1.f);
+  const ReducedExp e = reduced_exp(x, -20.f, 80.f);
+  const float scale = power_of_two(e.power);
+  const float y = e.rest * scale + (scale - 1.f);
   return x == 0.f ? x : x > 80.f ? fast_exp(x) : x < -20.f ? -1.f : y;
 }
 

@@ -170,10 +170,9 @@ void row_norm_weights(const Call& call, const Range& range) {
   }
 }
 
-#define TRN_NORM(name)                            \
-  TRN_REGISTER(#name, DType::f32, name<float>);   \
-  TRN_REGISTER(#name, DType::f64, name<double>);
-TRN_NORM(row_norm) TRN_NORM(row_norm_backward) TRN_NORM(row_norm_weights)
+TRN_REGISTER_REALS(row_norm);
+TRN_REGISTER_REALS(row_norm_backward);
+TRN_REGISTER_REALS(row_norm_weights);
 
 }  // namespace
 }  // namespace trn

@@ -152,12 +152,9 @@ void update_scale(const Call& call, const Range&) {
   *tracker = 0;
 }
 
-TRN_REGISTER("adam", DType::f32, adam<float>);
-TRN_REGISTER("adam", DType::f64, adam<double>);
-TRN_REGISTER("sgd", DType::f32, sgd<float>);
-TRN_REGISTER("sgd", DType::f64, sgd<double>);
-TRN_REGISTER("unscale", DType::f32, unscale<float>);
-TRN_REGISTER("unscale", DType::f64, unscale<double>);
+TRN_REGISTER_REALS(adam);
+TRN_REGISTER_REALS(sgd);
+TRN_REGISTER_REALS(unscale);
 TRN_REGISTER("update_scale", DType::f32, update_scale);
 
 }  // namespace

@@ -62,8 +62,7 @@ TRN_REGISTER("pad", DType::u16, pad<uint16_t>);
 TRN_REGISTER("pad", DType::u32, pad<uint32_t>);
 TRN_REGISTER("pad", DType::u64, pad<uint64_t>);
 TRN_REGISTER("pad", DType::c128, pad<unsigned __int128>);
-TRN_REGISTER("pad_backward", DType::f32, pad_backward<float>);
-TRN_REGISTER("pad_backward", DType::f64, pad_backward<double>);
+TRN_REGISTER_REALS(pad_backward);
 
 }  // namespace
 }  // namespace trn

@@ -3,13 +3,16 @@
 // numbers: as easy as 1, 2, 3", 2011).
 #pragma once
 
-#include "kernel.h"
+#include "convert.h"
 #if defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
 namespace trn {
 namespace {
+
+constexpr uint32_t kPhiloxM0 = 0xD2511F53u, kPhiloxM1 = 0xCD9E8D57u;  // multipliers
+constexpr uint32_t kPhiloxW0 = 0x9E3779B9u, kPhiloxW1 = 0xBB67AE85u;  // steps of the key
 
 struct Philox4 {
   uint32_t v[4];
@@ -21,29 +24,29 @@ TRN_INLINE Philox4 philox(uint64_t seed, uint64_t offset, uint64_t position) {
   uint32_t c0 = static_cast<uint32_t>(offset), c1 = static_cast<uint32_t>(offset >> 32);
   uint32_t c2 = static_cast<uint32_t>(position), c3 = static_cast<uint32_t>(position >> 32);
   for (int round = 0; round < 10; ++round) {
-    const uint64_t p0 = static_cast<uint64_t>(0xD2511F53u) * c0;
-    const uint64_t p1 = static_cast<uint64_t>(0xCD9E8D57u) * c2;
+    const uint64_t p0 = static_cast<uint64_t>(kPhiloxM0) * c0;
+    const uint64_t p1 = static_cast<uint64_t>(kPhiloxM1) * c2;
     const uint32_t n0 = static_cast<uint32_t>(p1 >> 32) ^ c1 ^ k0;
     const uint32_t n2 = static_cast<uint32_t>(p0 >> 32) ^ c3 ^ k1;
     c1 = static_cast<uint32_t>(p1);
     c3 = static_cast<uint32_t>(p0);
     c0 = n0;
     c2 = n2;
-    k0 += 0x9E3779B9u;
-    k1 += 0xBB67AE85u;
+    k0 += kPhiloxW0;
+    k1 += kPhiloxW1;
   }
   return {{c0, c1, c2, c3}};
 }
 
 // Lanes of 64 bits, of which arithmetic minds the lower 32.
+typedef uint64_t Wide __attribute__((vector_size(kVectorBytes)));
 #if defined(__AVX512F__)
-typedef uint64_t Wide __attribute__((vector_size(64)));
-TRN_INLINE Wide times(Wide a, Wide b) { return (Wide)_mm512_maskz_mul_epu32(0xff, (__m512i)a, (__m512i)b); }
+TRN_INLINE Wide times(Wide a, Wide b) {
+  return (Wide)_mm512_maskz_mul_epu32(0xff, (__m512i)a, (__m512i)b);
+}
 #elif defined(__AVX2__)
-typedef uint64_t Wide __attribute__((vector_size(32)));
 TRN_INLINE Wide times(Wide a, Wide b) { return (Wide)_mm256_mul_epu32((__m256i)a, (__m256i)b); }
 #else
-typedef uint64_t Wide __attribute__((vector_size(16)));
 TRN_INLINE Wide times(Wide a, Wide b) { return (a & 0xffffffffu) * (b & 0xffffffffu); }
 #endif
 
@@ -53,7 +56,7 @@ constexpr int kTileBlocks = 16, kTileWords = 4 * kTileBlocks;
 TRN_INLINE void philox_tile(uint64_t seed, uint64_t offset, uint64_t position, uint32_t* out) {
   constexpr int kLanes = sizeof(Wide) / sizeof(uint64_t);
   typedef uint32_t Narrow __attribute__((vector_size(sizeof(Wide) / 2), aligned(4), may_alias));
-  const Wide m0 = Wide{} + 0xD2511F53u, m1 = Wide{} + 0xCD9E8D57u;
+  const Wide m0 = Wide{} + kPhiloxM0, m1 = Wide{} + kPhiloxM1;
   for (int b = 0; b < kTileBlocks; b += kLanes) {
     Wide c2;
     for (int k = 0; k < kLanes; ++k) c2[k] = position + static_cast<uint64_t>(b + k);
@@ -66,8 +69,8 @@ TRN_INLINE void philox_tile(uint64_t seed, uint64_t offset, uint64_t position, u
       c2 = (p0 >> 32) ^ c3 ^ (Wide{} + k1);
       c1 = p1;
       c3 = p0;
-      k0 += 0x9E3779B9u;
-      k1 += 0xBB67AE85u;
+      k0 += kPhiloxW0;
+      k1 += kPhiloxW1;
     }
     const Wide words[4] = {c0, c1, c2, c3};
     for (int w = 0; w < 4; ++w)

@@ -140,10 +140,10 @@ void avg_pool_backward(const Call& call, const Range& range) {
   }
 }
 
-#define TRN_POOL(name)                            \
-  TRN_REGISTER(#name, DType::f32, name<float>);   \
-  TRN_REGISTER(#name, DType::f64, name<double>);
-TRN_POOL(max_pool) TRN_POOL(max_pool_backward) TRN_POOL(avg_pool) TRN_POOL(avg_pool_backward)
+TRN_REGISTER_REALS(max_pool);
+TRN_REGISTER_REALS(max_pool_backward);
+TRN_REGISTER_REALS(avg_pool);
+TRN_REGISTER_REALS(avg_pool_backward);
 
 }  // namespace
 }  // namespace trn

@@ -50,8 +50,7 @@ void probe_copy(const Call& call, const Range& range) {
   }
 }
 
-TRN_REGISTER("probe_peak", DType::f32, probe_peak<float>);
-TRN_REGISTER("probe_peak", DType::f64, probe_peak<double>);
+TRN_REGISTER_REALS(probe_peak);
 TRN_REGISTER("probe_copy", DType::u8, probe_copy);
 
 }  // namespace

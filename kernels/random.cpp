@@ -189,8 +189,7 @@ TRN_REGISTER("normal", DType::f32, normal_f32);
 TRN_REGISTER("normal", DType::f64, normal_f64);
 TRN_REGISTER("random_integers", DType::i64, random_integers);
 TRN_REGISTER("bernoulli", DType::f64, bernoulli);
-TRN_REGISTER("dropout", DType::f32, dropout<float>);
-TRN_REGISTER("dropout", DType::f64, dropout<double>);
+TRN_REGISTER_REALS(dropout);
 
 }  // namespace
 }  // namespace trn

@@ -257,10 +257,9 @@ void resample_nearest(const Call& call, const Range& range) {
   }
 }
 
-#define TRN_RESAMPLE(name)                        \
-  TRN_REGISTER(#name, DType::f32, name<float>);   \
-  TRN_REGISTER(#name, DType::f64, name<double>);
-TRN_RESAMPLE(resample_taps) TRN_RESAMPLE(resample) TRN_RESAMPLE(resample_backward)
+TRN_REGISTER_REALS(resample_taps);
+TRN_REGISTER_REALS(resample);
+TRN_REGISTER_REALS(resample_backward);
 TRN_REGISTER("resample_reverse", DType::i64, resample_reverse);
 TRN_REGISTER("resample_nearest", DType::u8, resample_nearest<uint8_t>);
 TRN_REGISTER("resample_nearest", DType::u16, resample_nearest<uint16_t>);

@@ -142,10 +142,10 @@ void gru_cell_backward(const Call& call, const Range& range) {
   });
 }
 
-#define TRN_CELL(name)                            \
-  TRN_REGISTER(#name, DType::f32, name<float>);   \
-  TRN_REGISTER(#name, DType::f64, name<double>);
-TRN_CELL(lstm_cell) TRN_CELL(lstm_cell_backward) TRN_CELL(gru_cell) TRN_CELL(gru_cell_backward)
+TRN_REGISTER_REALS(lstm_cell);
+TRN_REGISTER_REALS(lstm_cell_backward);
+TRN_REGISTER_REALS(gru_cell);
+TRN_REGISTER_REALS(gru_cell_backward);
 
 }  // namespace
 }  // namespace trn

@@ -137,10 +137,9 @@ void embedding_renorm(const Call& call, const Range& range) {
   }
 }
 
-#define TRN_SEGMENT(name)                         \
-  TRN_REGISTER(#name, DType::f32, name<float>);   \
-  TRN_REGISTER(#name, DType::f64, name<double>);
-TRN_SEGMENT(segment_reduce) TRN_SEGMENT(segment_reduce_backward) TRN_SEGMENT(embedding_renorm)
+TRN_REGISTER_REALS(segment_reduce);
+TRN_REGISTER_REALS(segment_reduce_backward);
+TRN_REGISTER_REALS(embedding_renorm);
 
 }  // namespace
 }  // namespace trn

@@ -126,10 +126,8 @@ void softmax_backward(const Call& call, const Range& range) {
   }
 }
 
-TRN_REGISTER("softmax", DType::f32, softmax<float>);
-TRN_REGISTER("softmax", DType::f64, softmax<double>);
-TRN_REGISTER("softmax_backward", DType::f32, softmax_backward<float>);
-TRN_REGISTER("softmax_backward", DType::f64, softmax_backward<double>);
+TRN_REGISTER_REALS(softmax);
+TRN_REGISTER_REALS(softmax_backward);
 
 }  // namespace
 }  // namespace trn

@@ -5,8 +5,8 @@
 // to its scale, so two passes over the strip, which stays in the second-level cache, are enough.
 #pragma once
 
-#include "blocks.h"
 #include "math.h"
+#include "rows.h"
 
 namespace trn {
 namespace {
@@ -22,18 +22,9 @@ struct StripOf {
   StripOf(const Operand& o, int64_t item, int64_t n) : o(o), n(n) {
     offset = item / o.sizes[2] * o.strides[0] + item % o.sizes[2];
   }
-  TRN_INLINE char* at(int64_t row) const {
-    return o.as<char>() + (offset + row * o.strides[1]) * dtype_size(o.dtype);
-  }
-  // A row as dense A: in place where it is that already.
-  TRN_INLINE const A* load(int64_t row, A* buffer) const {
-    if (o.dtype == DTypeOf<A>::value) return reinterpret_cast<A*>(at(row));
-    TRN_ISA_NAMESPACE::convert_run(buffer, DTypeOf<A>::value, 1, at(row), o.dtype, 1, n);
-    return buffer;
-  }
-  TRN_INLINE void store(int64_t row, const A* values) const {
-    TRN_ISA_NAMESPACE::convert_run(at(row), o.dtype, 1, values, DTypeOf<A>::value, 1, n);
-  }
+  TRN_INLINE int64_t at(int64_t row) const { return offset + row * o.strides[1]; }
+  TRN_INLINE const A* load(int64_t row, A* buffer) const { return trn::load(o, at(row), n, buffer); }
+  TRN_INLINE void store(int64_t row, const A* values) const { trn::store(o, at(row), n, values); }
 };
 
 TRN_INLINE bool by_columns(const Operand& a, const Operand& b, const Operand& c) {

@@ -72,8 +72,7 @@ void fractional_max_pool(const Call& call, const Range& range) {
   }
 }
 
-TRN_REGISTER("fractional_max_pool", DType::f32, fractional_max_pool<float>);
-TRN_REGISTER("fractional_max_pool", DType::f64, fractional_max_pool<double>);
+TRN_REGISTER_REALS(fractional_max_pool);
 
 }  // namespace
 }  // namespace trn

@@ -2,7 +2,6 @@
 #include "ops/fallback.h"
 
 #include "bind/bind.h"
-#include "ops/fallback_time.h"
 
 namespace py = pybind11;
 

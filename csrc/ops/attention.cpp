@@ -13,7 +13,7 @@
 #include <ATen/ops/zeros.h>
 
 #include "ops/op.h"
-#include "runtime/device.h"
+#include "processor.h"
 #include "runtime/generator.h"
 
 namespace trn::ops {
@@ -84,11 +84,6 @@ struct Attention {
   int64_t key_heads() const { return k.size(0) * k.size(1); }
 };
 
-int64_t cache_bytes(const at::Tensor& t) {
-  static const int64_t bytes = runtime::device(t.device().index()).properties().l2_bytes;
-  return bytes ? bytes : 1 << 20;
-}
-
 // Uninitialised, laid out in memory as `like` is.
 at::Tensor empty_as(const at::Tensor& like, int64_t head) {
   if (like.size(3) == head && like.is_non_overlapping_and_dense()) return at::empty_like(like);
@@ -109,7 +104,7 @@ std::pair<at::Tensor, at::Tensor> forward(Attention& a) {
     a.seed = static_cast<int64_t>(seed);
     a.offset = static_cast<int64_t>(offset);
   }
-  const int64_t block = attention_forward_keys(a.q.size(3), a.v.size(3), cache_bytes(a.q));
+  const int64_t block = attention_forward_keys(a.q.size(3), a.v.size(3), caches().l2);
   Launch(attention, dtype_of(a.q))
       .out(out)
       .out(logsumexp)
@@ -144,7 +139,7 @@ std::array<at::Tensor, 4> backward(const Attention& a, const at::Tensor& grad_ou
       .in(logsumexp)
       .run(rows, grain_for(2 * out.size(3)));
 
-  const int64_t block = attention_backward_keys(a.q.size(3), a.v.size(3), cache_bytes(a.q));
+  const int64_t block = attention_backward_keys(a.q.size(3), a.v.size(3), caches().l2);
   const int64_t blocks = (a.keys() + block - 1) / block;
   const int64_t wanted =
       std::min({blocks, kMostCopies, (kWantedItems + a.key_heads() - 1) / a.key_heads()});

@@ -1,5 +1,4 @@
 // Batch normalisation: statistics by channel, then one scale and shift.
-#include <ATen/OpMathType.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/addcmul.h>
 #include <ATen/ops/empty.h>
@@ -22,7 +21,6 @@ const Family channel_sums("channel_sums"), channel_totals("channel_totals"),
 using Optional = std::optional<at::Tensor>;
 
 bool given(const Optional& t) { return t && t->defined(); }
-at::ScalarType stat_type(const at::Tensor& t) { return at::toOpMathType(t.scalar_type()); }
 
 int64_t channels(const at::Tensor& t) { return t.size(1); }
 int64_t per_channel(const at::Tensor& t) { return t.numel() / std::max<int64_t>(1, t.size(1)); }

@@ -1,8 +1,8 @@
 // Depthwise convolutions of channels-last images.
-#include <ATen/OpMathType.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/sum.h>
 
+#include "convolution_geometry.h"
 #include "ops/convolution.h"
 #include "ops/elementwise.h"
 
@@ -13,7 +13,7 @@ const Family depthwise_family("depthwise"), depthwise_weight_family("depthwise_w
 
 // [channels, 1, kernel...] as [taps, channels] in the kernel's type.
 at::Tensor by_taps(const at::Tensor& weight) {
-  return weight.reshape({weight.size(0), -1}).t().to(at::toOpMathType(weight.scalar_type()))
+  return weight.reshape({weight.size(0), -1}).t().to(stat_type(weight))
       .contiguous();
 }
 
@@ -28,14 +28,13 @@ int64_t lines(const at::Tensor& t) { return t.size(0) * t.size(2) * t.size(3); }
 }  // namespace
 
 bool is_depthwise(const Conv& c, const at::Tensor& image, const at::Tensor& result) {
-  constexpr int64_t kMostTaps = 512, kMostNumbers = 1 << 18;
   const int64_t channels = image.size(1);
   // A line of the output and the lines that it meets lie in scratch.
   const int64_t room = channels * std::max(image.size(4), result.size(4)) *
                        (1 + c.kernel[0] * c.kernel[1]);
   return channels > 1 && c.groups == channels && result.size(1) == channels &&
          at::isFloatingType(image.scalar_type()) && c.taps() <= kMostTaps &&
-         room <= kMostNumbers && rows_of_channels(image).defined() &&
+         room <= kMostLineNumbers && rows_of_channels(image).defined() &&
          rows_of_channels(result).defined();
 }
 
@@ -55,7 +54,7 @@ void depthwise_weight(const at::Tensor& grad_weight, const at::Tensor& grad_out,
   const int64_t parts = std::clamp<int64_t>(lines(grad_out) / kLinesOfPart, 1, kMostParts);
   const at::Tensor sums =
       at::empty({parts, c.taps(), image.size(1)},
-                image.options().dtype(at::toOpMathType(image.scalar_type()))
+                image.options().dtype(stat_type(image))
                     .memory_format(std::nullopt));
   Launch launch(depthwise_weight_family, dtype_of(sums));
   launch.out(sums).in(grad_out).in(image);

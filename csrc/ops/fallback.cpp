@@ -13,7 +13,6 @@
 
 #include "base/option.h"
 #include "base/site.h"
-#include "ops/fallback_time.h"
 #include "runtime/capture.h"
 #include "runtime/generator.h"
 

@@ -23,6 +23,8 @@ struct FallbackCount {
 };
 std::map<std::string, FallbackCount> fallback_counts();
 std::map<std::pair<std::string, std::string>, FallbackCount> fallback_counts_by_line();
+// Seconds of the host, copies and computing together, by (operator, line).
+std::map<std::pair<std::string, std::string>, double> fallback_seconds_by_line();
 void reset_fallback_counts();
 
 // Why the fallback now starting on this thread happens; "no kernel" unless one is set.

@@ -1,5 +1,4 @@
 // Group normalisation: statistics of a group of channels, a weight and a bias for each channel.
-#include <ATen/OpMathType.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/sum.h>
@@ -14,10 +13,6 @@ const Family group_norm("group_norm"), group_norm_backward("group_norm_backward"
 
 using Optional = std::optional<at::Tensor>;
 
-at::Tensor dense(const Optional& t) {
-  return t && t->defined() ? t->contiguous() : at::Tensor();
-}
-
 }  // namespace
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor> TRN_OP(native_group_norm)(
@@ -26,7 +21,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> TRN_OP(native_group_norm)(
   const at::Tensor in = input.contiguous();
   const at::Tensor out = at::empty_like(in);
   const at::Tensor mean =
-      at::empty({N, group}, in.options().dtype(at::toOpMathType(in.scalar_type())));
+      at::empty({N, group}, in.options().dtype(stat_type(in)));
   const at::Tensor rstd = at::empty_like(mean);
   if (in.numel())
     Launch(trn::ops::group_norm, compute_type(in.scalar_type()))
@@ -47,7 +42,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> TRN_OP(native_group_norm_backward
   at::Tensor gx, gw, gb;
   if (output_mask[0]) gx = at::empty_like(in);
   const at::Tensor dots =
-      at::empty({N, C}, in.options().dtype(at::toOpMathType(in.scalar_type())));
+      at::empty({N, C}, in.options().dtype(stat_type(in)));
   const at::Tensor sums = at::empty_like(dots);
   if (in.numel())
     Launch(trn::ops::group_norm_backward, compute_type(in.scalar_type()))

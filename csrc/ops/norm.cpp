@@ -1,5 +1,4 @@
 // Layer and RMS normalisation: rows.
-#include <ATen/OpMathType.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
@@ -17,13 +16,6 @@ const Family row_norm_weights("row_norm_weights");
 const Family channel_totals("channel_totals");
 
 using Optional = std::optional<at::Tensor>;
-
-at::Tensor dense(const Optional& t) {
-  return t && t->defined() ? t->contiguous() : at::Tensor();
-}
-
-// Statistics are float32 for halves, the input's own type otherwise, as on CUDA.
-at::ScalarType stat_type(const at::Tensor& t) { return at::toOpMathType(t.scalar_type()); }
 
 struct Rows {
   int64_t rows, length;

@@ -21,10 +21,23 @@
 // namespace trn::ops, at namespace scope, each on a line of its own, never inside another macro.
 #pragma once
 
+#include <ATen/OpMathType.h>
 #include <ATen/core/Tensor.h>
 
 #include "ops/fallback.h"
 #include "ops/launch.h"
+
+namespace trn::ops {
+
+// An operand that may be missing, dense; undefined where it is.
+inline at::Tensor dense(const std::optional<at::Tensor>& t) {
+  return t && t->defined() ? t->contiguous() : at::Tensor();
+}
+
+// What statistics and sums of a tensor are kept in: float32 for halves, as on CUDA.
+inline at::ScalarType stat_type(const at::Tensor& t) { return at::toOpMathType(t.scalar_type()); }
+
+}  // namespace trn::ops
 
 #define TRN_OP(name) name
 #define TRN_IMPL_FUNC(name) void structured_##name##_trn::impl

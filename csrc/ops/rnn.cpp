@@ -12,10 +12,6 @@ namespace {
 const Family lstm_cell("lstm_cell"), lstm_cell_backward("lstm_cell_backward"),
     gru_cell("gru_cell"), gru_cell_backward("gru_cell_backward");
 
-at::Tensor dense(const std::optional<at::Tensor>& t) {
-  return t && t->defined() ? t->contiguous() : at::Tensor();
-}
-
 }  // namespace
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor> TRN_OP(_thnn_fused_lstm_cell)(

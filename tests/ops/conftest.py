@@ -23,6 +23,18 @@ def native():
     assert _C._fallback_counts() == {}
 
 
+@pytest.fixture(params=["portable", "avx2", "avx512"])
+def isa(request):
+    """The kernels of one instruction set, those that the processor has in turn."""
+    before = _C._active_isa()
+    _C._set_active_isa(request.param)
+    if _C._active_isa() != request.param:
+        _C._set_active_isa(before)
+        pytest.skip(f"this processor has no {request.param}")
+    yield request.param
+    _C._set_active_isa(before)
+
+
 def pytest_terminal_summary(terminalreporter):
     from .exclusions import EXCLUDED, LIMIT
 

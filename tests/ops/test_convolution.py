@@ -6,7 +6,6 @@ from torch_trn import _C
 
 pytestmark = pytest.mark.usefixtures("native")
 F = torch.nn.functional
-ISAS = ["portable", "avx2", "avx512"]
 CASES = {  # function, image, weight, options
     "3x3": (F.conv2d, (2, 5, 17, 19), (7, 5, 3, 3), {"padding": 1}),
     "many channels": (F.conv2d, (2, 70, 9, 9), (33, 70, 3, 3), {"padding": 1}),
@@ -33,17 +32,6 @@ CASES = {  # function, image, weight, options
     "large": (F.conv2d, (1, 40, 40, 37), (80, 40, 3, 3), {"padding": 1}),
 }
 LIMIT = {torch.float32: 3e-6, torch.float64: 1e-14, torch.bfloat16: 1e-2}
-
-
-@pytest.fixture(params=ISAS)
-def isa(request):
-    before = _C._active_isa()
-    _C._set_active_isa(request.param)
-    if _C._active_isa() != request.param:
-        _C._set_active_isa(before)
-        pytest.skip(f"this processor has no {request.param}")
-    yield request.param
-    _C._set_active_isa(before)
 
 
 def data(*shape, seed, dtype):

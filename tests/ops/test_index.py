@@ -4,7 +4,8 @@ import itertools
 
 import pytest
 import torch
-import torch_trn
+
+from .compare import same_for_any_threads
 
 pytestmark = pytest.mark.usefixtures("native")
 
@@ -38,21 +39,6 @@ def check(fn, *args, **tolerance):
     want = fn(*[to(a, "cpu").clone() if isinstance(a, torch.Tensor) else a for a in args])
     got = fn(*[to(a, "trn") for a in args])
     torch.testing.assert_close(to(got, "cpu"), want, equal_nan=True, **tolerance)
-
-
-def same_for_any_threads(fn):
-    """fn() gives the same bits whatever the number of threads; returns them."""
-    before = torch_trn._C._get_compute_threads()
-    try:
-        results = []
-        for n in (1, 2, 3, 4):
-            torch_trn._C._set_compute_threads(n)
-            results.append(fn().cpu())
-    finally:
-        torch_trn._C._set_compute_threads(before)
-    for other in results[1:]:
-        assert torch.equal(results[0], other)
-    return results[0]
 
 
 @pytest.mark.parametrize("dtype", MOVED, ids=str)

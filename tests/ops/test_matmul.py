@@ -4,26 +4,13 @@ import itertools
 
 import pytest
 import torch
-from torch_trn import _C
 
 pytestmark = pytest.mark.usefixtures("native")
 F = torch.nn.functional
-ISAS = ["portable", "avx2", "avx512"]
 LIMIT = {torch.float32: 2e-6, torch.float64: 1e-14, torch.bfloat16: 8e-3, torch.float16: 1e-3}
 # Around rows and columns of register tiles, thin products, panels and strips of k.
 EDGES = [(1, 17, 300), (3, 512, 33), (16, 65, 40), (17, 31, 5), (24, 33, 513), (97, 64, 256),
          (300, 19, 257), (13, 520, 1), (289, 130, 31), (70, 1, 1030), (18, 18, 0)]
-
-
-@pytest.fixture(params=ISAS)
-def isa(request):
-    before = _C._active_isa()
-    _C._set_active_isa(request.param)
-    if _C._active_isa() != request.param:
-        _C._set_active_isa(before)
-        pytest.skip(f"this processor has no {request.param}")
-    yield request.param
-    _C._set_active_isa(before)
 
 
 def data(*shape, seed=0, dtype=torch.float32):
