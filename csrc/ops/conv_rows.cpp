@@ -1,0 +1,40 @@
+// Images as convolutions read them: channels last, with zeros around.
+#include "ops/conv_rows.h"
+
+#include <ATen/ops/empty.h>
+
+namespace trn::ops {
+namespace {
+
+const Family conv_rows_family("conv_rows");
+
+// The image's own memory where it is such rows, else undefined.
+at::Tensor in_place(const at::Tensor& image, const RowsShape& s, at::ScalarType type) {
+  const int64_t channels = image.size(1);
+  if (image.scalar_type() != type || channels / s.groups % s.multiple) return {};
+  if (image.stride(1) != 1 && channels != 1) return {};
+  at::Tensor rows = image.permute({0, 2, 3, 4, 1});
+  for (int d = 0; d < 3; ++d) {
+    if (s.before[d] > 0 || s.size[d] - s.before[d] > image.size(2 + d)) return {};
+    rows = rows.narrow(1 + d, -s.before[d], s.size[d]);
+  }
+  return rows;
+}
+
+}  // namespace
+
+at::Tensor conv_rows(const at::Tensor& image, const RowsShape& s, at::ScalarType type) {
+  const at::Tensor own = in_place(image, s, type);
+  if (own.defined()) return own;
+  const int64_t each = image.size(1) / s.groups;
+  const int64_t places = (each + s.multiple - 1) / s.multiple * s.multiple * s.groups;
+  const at::Tensor rows =
+      at::empty({image.size(0), s.size[0], s.size[1], s.size[2], places},
+                image.options().dtype(type).memory_format(std::nullopt));
+  Launch(conv_rows_family, dtype_of(rows))
+      .out(rows).in(image).ints(at::IntArrayRef(s.before)).ints({s.groups})
+      .run(rows.size(0) * s.size[0] * s.size[1], grain_for(s.size[2] * places));
+  return rows;
+}
+
+}  // namespace trn::ops

@@ -1,0 +1,2 @@
+// Rows of channels compiled for AVX2.
+#include "conv_rows.cpp"

@@ -1,0 +1,2 @@
+// Rows of channels compiled for AVX512.
+#include "conv_rows.cpp"
