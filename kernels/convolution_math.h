@@ -1,5 +1,6 @@
-// Tiles of convolutions for the blocked product: rows of weights or of results' gradients, columns
-// read from planes where they lie. Dimensions that a convolution has not are 1.
+// Convolutions over planes: those with few channels of results, whose weights slide along the
+// planes, and the gradient of the weight, tiles of a blocked product of results' gradients and
+// planes read where they lie. Dimensions that a convolution has not are 1.
 // ints of all kernels: taps, first, step, stride, grid of each axis (convolution_geometry.h).
 #pragma once
 
@@ -18,9 +19,6 @@ TRN_INLINE Axes axes_of(const Call& call) {
   return a;
 }
 constexpr int kFirstFree = kAxes * kAxisInts;  // of ints
-
-constexpr int64_t kNarrow = 4;       // rows of a product up to which nothing is packed
-constexpr int64_t kNarrowTaps = 512;  // and channels * taps
 
 // Positions of the output, those between its rows included.
 TRN_INLINE int64_t positions_of(const ConvAxis (&axis)[kAxes], const Operand& out) {
@@ -73,42 +71,21 @@ struct ConvTile : ConvBase<Math> {
   int64_t image, k = 0;
   const S *weight, *planes;
 
-  ConvTile(const Call& c, const ConvAxis (&a)[kAxes], int64_t i, int64_t g, int64_t row,
-           int64_t column, char* scratch)
-      : Base(c, a, g, row, column, scratch), image(i) {
+  ConvTile(const Call& c, const ConvAxis (&a)[kAxes], int64_t i, int64_t g, int64_t column,
+           char* scratch)
+      : Base(c, a, g, 0, column, scratch), image(i) {
     const Operand &w = c.operand[1], &p = c.operand[2];
-    const int64_t groups = c.ints[kAxes * kAxisInts + 2];
+    const int64_t groups = c.ints[kFirstFree + 1];
+    this->m = w.sizes[0] / groups;
     k = w.sizes[1];
-    weight = w.as<S>() + (g * (w.sizes[0] / groups) + row) * k;
+    weight = w.as<S>() + g * this->m * k;
     planes = p.as<S>() + (i * p.sizes[1] + g * (p.sizes[1] / groups)) * this->plane + column;
-  }
-
-  int64_t depth(int64_t block) const {
-    const int64_t left = k - block * kStep;
-    return left < kStep ? left : kStep;
-  }
-  int64_t units(int64_t block) const { return (depth(block) + kPer - 1) / kPer; }
-
-  void pack_a(U* panel, int64_t row, int64_t rows, int64_t block) {
-    B::pack(panel, kRowUnits, 1, weight + row * k + block * kStep, rows, depth(block), k, 1);
-  }
-  void pack_b(U* strip, int64_t column, int64_t columns, int64_t block) {
-    const int64_t deep = depth(block);
-    if (column == 0) this->find_offsets(block * kStep, deep);
-    for (int64_t q = 0; q < deep; q += kPer, strip += B::kColumns) {
-      const int64_t next = kPer > 1 && q + 1 < deep ? offsets[q + 1] - offsets[q] : 0;
-      const S* from = planes + column + offsets[q];
-      for (int64_t j = 0; j < columns; j += kLanes)
-        *reinterpret_cast<typename B::UV*>(strip + j) =
-            Math::across(from + j, next, columns - j < kLanes ? columns - j : kLanes, deep - q);
-    }
   }
 
   // Sums of positions n0... of one channel, to where the output has them.
   void finish(int64_t row, A* sums, A* buffer) {
     const Operand &out = call.operand[0], &bias = call.operand[3];
-    const int64_t groups = call.ints[kAxes * kAxisInts + 2];
-    const int64_t channel = this->group * (out.sizes[1] / groups) + this->m0 + row;
+    const int64_t channel = this->group * this->m + row;
     char* to = out.as<char>() +
                (image * out.strides[0] + channel * out.strides[1]) * dtype_size(out.dtype);
     if (!bias.absent()) {
@@ -132,9 +109,7 @@ struct ConvTile : ConvBase<Math> {
     }
   }
 
-  void run(char* scratch) {
-    if (this->m > kNarrow || k > kNarrowTaps)
-      return B::multiply_with(*this, this->m, this->n, (k + kStep - 1) / kStep, scratch);
+  void run() {
     this->find_offsets(0, k);
     A* sums = this->spare;
     A* factor = sums + kNarrow * kMaxTileN;
@@ -273,25 +248,21 @@ struct ConvWeightTile : ConvBase<Math> {
   }
 };
 
-// operands: out [n, co, d, h, w] of any strides; weight [co, ci / groups * taps] dense; planes [n,
-// ci, plane_size] dense; bias [co] or absent. More ints: rows and columns (of positions) of a tile,
-// groups. Items are (image, group, tile).
+// operands: out [n, co, d, h, w] of any strides, at most kNarrow channels a group; weight [co, ci /
+// groups * taps] dense, at most kNarrowTaps wide; planes [n, ci, plane_size] dense; bias [co] or
+// absent. More ints: positions of a tile, groups. Items are (image, group, tile).
 template <class Math>
 void convolve(const Call& call, const Range& range) {
-  const Operand &out = call.operand[0], &weight = call.operand[1];
+  const Operand& out = call.operand[0];
   const Axes geometry = axes_of(call);
-  const int64_t tile_m = call.ints[kFirstFree], tile_n = call.ints[kFirstFree + 1];
-  const int64_t groups = call.ints[kFirstFree + 2];
-  const int64_t m = out.sizes[1] / groups, n = positions_of(geometry.axis, out);
-  const int64_t across = (n + tile_n - 1) / tile_n, items = (m + tile_m - 1) / tile_m * across;
+  const int64_t tile_n = call.ints[kFirstFree], groups = call.ints[kFirstFree + 1];
+  const int64_t n = positions_of(geometry.axis, out), items = (n + tile_n - 1) / tile_n;
   for (int64_t item = range.begin; item < range.end; ++item) {
     const int64_t group = item / items % groups, image = item / items / groups;
-    const int64_t m0 = item % items / across * tile_m, n0 = item % items % across * tile_n;
-    ConvTile<Math> tile(call, geometry.axis, image, group, m0, n0, range.scratch);
-    tile.m = m - m0 < tile_m ? m - m0 : tile_m;
+    const int64_t n0 = item % items * tile_n;
+    ConvTile<Math> tile(call, geometry.axis, image, group, n0, range.scratch);
     tile.n = n - n0 < tile_n ? n - n0 : tile_n;
-    tile.k = weight.sizes[1];
-    tile.run(range.scratch);
+    tile.run();
   }
 }
 

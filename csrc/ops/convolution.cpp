@@ -1,7 +1,7 @@
 // Convolutions of one to three dimensions, plain and transposed, with their gradients.
 //
-// Images are copied to padded planes, over which a convolution is a matrix product without further
-// copies (kernels/convolution_geometry.h); a 1x1 convolution is one as it is.
+// A 1x1 convolution is a matrix product. Others are direct (convolution_direct.h), or, where the
+// results have few channels, slide along planes of the image (kernels/convolution_geometry.h).
 #include <ATen/OpMathType.h>
 #include <ATen/ops/empty.h>
 
@@ -10,6 +10,7 @@
 #include "convolution_geometry.h"
 #include "matmul_tiles.h"
 #include "ops/convolution.h"
+#include "ops/convolution_direct.h"
 #include "ops/elementwise.h"
 #include "ops/index.h"
 #include "ops/matmul.h"
@@ -77,15 +78,39 @@ at::Tensor planes_of(const at::Tensor& image, const Axes& axes, at::IntArrayRef 
   return planes;
 }
 
-// out [n, co, d, h, w] = weight [co, ci / groups * taps] over planes [n, ci, plane size].
-void multiply(const at::Tensor& out, const at::Tensor& weight, const at::Tensor& planes,
-              const at::Tensor& bias, const Axes& axes, int64_t groups) {
-  const int64_t m = out.size(1) / groups, n = axes.positions(out.sizes()), k = weight.size(1);
-  const Tiling t = matmul_tiling(m, n, std::max<int64_t>(k, 1), out.size(0) * groups);
-  Launch(convolution, dtype_of(out))
-      .out(out).in(weight).in(planes).in(bias.defined() ? bias.contiguous() : bias)
-      .ints(axes.ints()).ints({t.m, t.n, groups})
-      .run(out.size(0) * groups * t.items(), grain_for(m * n * k / t.items() / 8));
+// Parts with few channels of results: their weights slide along the image's planes.
+void convolve_narrow(const std::vector<ConvPart>& parts, const at::Tensor& image,
+                     const at::Tensor& bias, int64_t groups) {
+  const RowsShape reach = reach_of(parts, groups);
+  Axes axes;
+  for (int d = 0; d < kAxes; ++d) {
+    const int64_t s = parts[0].axis[d].stride;  // the same of all
+    axes.axis[d] = {0, 0, 0, s, (reach.size[d] + s - 1) / s};
+  }
+  const at::Tensor planes = planes_of(image, axes, reach.before);
+  for (const ConvPart& part : parts) {
+    const at::Tensor& out = part.out;
+    for (int d = 0; d < kAxes; ++d) {
+      const ConvTaps& a = part.axis[d];
+      ConvAxis& to = axes.axis[d];
+      to.taps = a.taps, to.first = a.first + reach.before[d], to.step = a.step;
+    }
+    const int64_t m = out.size(1) / groups, n = axes.positions(out.sizes());
+    const int64_t k = part.weight.numel() / out.size(1), tile = even_part(n, kMaxTileN, kStepN);
+    Launch(convolution, dtype_of(out))
+        .out(out).in(part.weight.reshape({out.size(1), k}).contiguous()).in(planes)
+        .in(bias.defined() ? bias.contiguous() : bias).ints(axes.ints()).ints({tile, groups})
+        .run(out.size(0) * groups * ((n + tile - 1) / tile), grain_for(m * tile * k / 8));
+  }
+}
+
+void convolve_parts(const std::vector<ConvPart>& parts, const at::Tensor& image,
+                    const at::Tensor& bias, int64_t groups) {
+  if (parts.empty()) return;
+  const bool narrow = std::all_of(parts.begin(), parts.end(), [](const ConvPart& p) {
+    return p.weight.size(1) <= kNarrow && p.weight.numel() <= kNarrowTaps * p.out.size(1);
+  });
+  (narrow ? convolve_narrow : convolve_direct)(parts, image, bias, groups);
 }
 
 // A convolution of single elements is a plain product, in either layout.
@@ -110,9 +135,11 @@ void convolve(const at::Tensor& out, const at::Tensor& image, const at::Tensor& 
               const at::Tensor& bias, const Conv& c) {
   if (c.is_pointwise() && c.groups == 1 && convolve_pointwise(out, image, weight, bias)) return;
   if (is_depthwise(c, image, out)) return depthwise(out, image, weight, bias, c, false);
-  const Axes axes = forward_axes(c);
-  multiply(out, weight.reshape({weight.size(0), -1}).contiguous(),
-           planes_of(image, axes, c.padding), bias, axes, c.groups);
+  const int64_t g = c.groups, *k = c.kernel;
+  ConvPart part{out, weight.reshape({g, -1, weight.size(1), k[0], k[1], k[2]}), {}};
+  for (int d = 0; d < kAxes; ++d)
+    part.axis[d] = {k[d], -c.padding[d], c.dilation[d], c.stride[d]};
+  convolve_parts({part}, image, bias, g);
 }
 
 // One phase of one dimension of an image: the elements whose place in the padded image leaves
@@ -137,36 +164,31 @@ void convolve_transposed(const at::Tensor& image, const at::Tensor& out, const a
                          const at::Tensor& bias, const Conv& c) {
   const int64_t g = c.groups, ci = image.size(1), co = weight.size(0);
   if (is_depthwise(c, image, out)) return depthwise(image, out, weight, bias, c, true);
-  const at::Tensor split = weight.reshape({g, co / g, ci / g, c.kernel[0], c.kernel[1], c.kernel[2]});
   if (c.is_pointwise() && g == 1 &&
       convolve_pointwise(image, out, weight.reshape({co, ci}).t(), bias))
     return;
-  Axes axes;
-  int64_t margin[kAxes];
-  for (int d = 0; d < kAxes; ++d) {
-    margin[d] = c.reach(d);
-    axes.axis[d] = {0, 0, 0, 1, (c.in[d] - 1 + c.padding[d]) / c.stride[d] + margin[d] + 1};
-  }
-  const at::Tensor planes = planes_of(out, axes, margin);
-  const int64_t phases = c.stride[0] * c.stride[1] * c.stride[2];
-  for (int64_t phase = 0; phase < phases; ++phase) {
-    at::Tensor target = image, taps = split;
+  const at::Tensor split = weight.reshape({g, co / g, ci / g, c.kernel[0], c.kernel[1], c.kernel[2]});
+  std::vector<ConvPart> parts;
+  for (int64_t phase = 0; phase < c.stride[0] * c.stride[1] * c.stride[2]; ++phase) {
+    ConvPart part{image, split.transpose(1, 2), {}};
     int64_t rest = phase;
     for (int d = kAxes - 1; d >= 0; --d) {
       const int64_t s = c.stride[d];
       const Phase p = phase_of(c, d, rest % s);
       rest /= s;
-      target = target.slice(2 + d, std::min(p.first, c.in[d]), c.in[d], s);
-      taps = taps.slice(3 + d, std::min(p.tap, c.kernel[d]), c.kernel[d], p.every);
-      axes.axis[d].taps = p.taps;
-      axes.axis[d].first = margin[d] - p.tap * c.dilation[d] / s + (p.first + c.padding[d]) / s;
-      axes.axis[d].step = -(p.every * c.dilation[d] / s);
+      part.out = part.out.slice(2 + d, std::min(p.first, c.in[d]), c.in[d], s);
+      part.weight = part.weight.slice(3 + d, std::min(p.tap, c.kernel[d]), c.kernel[d], p.every);
+      part.axis[d] = {p.taps, (p.first + c.padding[d]) / s - p.tap * c.dilation[d] / s,
+                      -(p.every * c.dilation[d] / s), 1};
     }
-    const int64_t meet = axes.axis[0].taps * axes.axis[1].taps * axes.axis[2].taps;
-    if (target.numel() == 0) continue;
-    const at::Tensor rows = taps.transpose(1, 2).reshape({ci, co / g * meet}).contiguous();
-    multiply(target, rows, planes, bias, axes, g);
+    if (part.out.numel() && part.weight.numel()) {
+      parts.push_back(part);
+    } else if (part.out.numel()) {  // no tap meets these
+      if (bias.defined()) part.out.copy_(bias.view({1, -1, 1, 1, 1}));
+      else part.out.zero_();
+    }
   }
+  convolve_parts(parts, out, bias, g);
 }
 
 // Gradient of the weight: out's gradient times the image's planes, over all images in order.

@@ -1,0 +1,27 @@
+// Convolutions over rows of channels, for the operators that are made of them.
+#pragma once
+
+#include <vector>
+
+#include "convolution_positions.h"
+#include "ops/conv_rows.h"
+
+namespace trn::ops {
+
+// out [n, co, d, h, w] = the sums over taps and channels of weight [groups, co / groups,
+// ci / groups, kd, kh, kw] (of any strides) times an image. Steps of taps may be negative along
+// all axes at once. There is at least one tap.
+struct ConvPart {
+  at::Tensor out, weight;
+  ConvTaps axis[3];
+};
+
+// The positions of the image that the parts read.
+RowsShape reach_of(const std::vector<ConvPart>& parts, int64_t groups);
+
+// All parts over one image [n, ci, d, h, w], of which one copy is made at most. bias: [co] or
+// undefined.
+void convolve_direct(const std::vector<ConvPart>& parts, const at::Tensor& image,
+                     const at::Tensor& bias, int64_t groups);
+
+}  // namespace trn::ops

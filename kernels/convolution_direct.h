@@ -1,0 +1,236 @@
+// Convolutions of images whose channels are last, without any copy of their windows.
+//
+// A position of the output and a tap of the weight meet at a run of the image's memory: the
+// channels, or, where the taps of a line follow each other, the channels of all of them. So sums
+// of 14 positions and 32 channels stay in registers over the whole depth, numbers of the image are
+// broadcast from where they lie, and the weight, packed once a call, streams by in the order of
+// its use.
+#pragma once
+
+#include "convolution_positions.h"
+#include "matmul_floats.h"
+
+namespace trn {
+namespace {
+
+template <class Math>
+struct Direct {
+  using S = typename Math::Source;
+  using U = typename Math::Unit;
+  using A = typename Math::Sum;
+  using UV = typename Vec<U>::Type;
+  using AV = typename Vec<A>::Type;
+  static constexpr int64_t kPer = Math::kPer;
+  // With 32 registers 14 rows of two vectors leave room for a row of the weight and one number.
+  static constexpr int kTileRows = kVectorBytes == 64 ? 14 : kRows;
+  static constexpr int kLanes = Vec<A>::kLanes, kColumns = kVectors * kLanes;
+
+  // The weight's taps as runs of the image: `lines` of `across` runs each, `length` long.
+  struct Runs {
+    int64_t lines[2], apart[2];  // along d and h
+    int64_t across, step, length;
+  };
+
+  const Operand &out, &rows, &weight, &given;  // given: the bias
+  int64_t groups, channels, share;  // of a group: channels, their places in the rows
+  Runs runs;
+  Positions positions;
+  A* sums;    // [kConvPositions + kRoom][kColumns]
+  A* turned;  // [kColumns][kLine]
+  A* bias;    // [kColumns]
+  static constexpr int64_t kRoom = 16, kLine = kConvPositions + kLanes;
+  static_assert(kTileRows <= kRoom && kLanes <= kRoom);
+
+  Direct(const Call& call, char* scratch)
+      : out(call.operand[0]), rows(call.operand[1]), weight(call.operand[2]),
+        given(call.operand[3]), groups(call.ints[kConvGroups]), channels(out.sizes[1] / groups),
+        share(rows.sizes[4] / groups), positions(scratch),
+        sums(reinterpret_cast<A*>(scratch + sizeof(PositionTables))),
+        turned(sums + (kConvPositions + kRoom) * kColumns), bias(turned + kColumns * kLine) {
+    const auto* axis = reinterpret_cast<const ConvTaps*>(call.ints);
+    const int64_t* s = rows.strides;
+    const bool joined = axis[2].step == 1 && groups == 1 && s[3] == share;
+    runs = {{axis[0].taps, axis[1].taps}, {axis[0].step * s[1], axis[1].step * s[2]},
+            joined ? 1 : axis[2].taps, axis[2].step * s[3], joined ? axis[2].taps * share : share};
+  }
+
+  // sums[r][...] = or += the products of the runs of lines [line, end), for R positions.
+  template <int R, int V>
+  static void multiply(const S* const* at, const U* b, const Runs& runs, int64_t line, int64_t end,
+                       A* sums, const A* start, int64_t next) {
+    AV sum[R][V];
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v)
+        sum[r][v] = *reinterpret_cast<const AV*>(start + r * next + v * kLanes);
+    for (; line < end; ++line) {
+      int64_t from = line / runs.lines[1] * runs.apart[0] + line % runs.lines[1] * runs.apart[1];
+      for (int64_t x = 0; x < runs.across; ++x, from += runs.step)
+        for (int64_t p = from; p < from + runs.length; p += kPer, b += kColumns) {
+          UV row[V];
+#pragma GCC unroll 2
+          for (int v = 0; v < V; ++v) row[v] = *reinterpret_cast<const UV*>(b + v * kLanes);
+#pragma GCC unroll 16
+          for (int r = 0; r < R; ++r) {
+            U number;
+            __builtin_memcpy(&number, at[r] + p, sizeof number);
+#pragma GCC unroll 2
+            for (int v = 0; v < V; ++v) sum[r][v] = Math::multiply(sum[r][v], row[v], number);
+          }
+        }
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v)
+        *reinterpret_cast<AV*>(sums + r * kColumns + v * kLanes) = sum[r][v];
+  }
+
+  // All positions over a part of the depth, tile by tile; the last tile's rows are no more than
+  // they have to be, and those that are too many repeat its last position.
+  template <int V>
+  void pass(const S* image, const U* b, int64_t line, int64_t end) {
+    const int64_t count = positions.count;
+    for (int64_t i = 0; i < count; i += kTileRows) {
+      const S* at[kTileRows];
+      for (int64_t r = 0; r < kTileRows; ++r)
+        at[r] = image + positions.table.in[i + r < count ? i + r : count - 1];
+      A* to = sums + i * kColumns;
+      const A* start = line ? to : bias;
+      const int64_t next = line ? kColumns : 0, left = count - i;
+      constexpr int kHalf = (kTileRows + 1) / 2, kQuarter = (kTileRows + 3) / 4;
+      if (left > kHalf)
+        multiply<kTileRows, V>(at, b, runs, line, end, to, start, next);
+      else if (left > kQuarter)
+        multiply<kHalf, V>(at, b, runs, line, end, to, start, next);
+      else
+        multiply<kQuarter, V>(at, b, runs, line, end, to, start, next);
+    }
+  }
+
+  // Channels [first, first + kColumns) of a group for all positions.
+  void run(int64_t group, int64_t first) {
+    const int64_t left = channels - first, width = left < kColumns ? left : kColumns;
+    for (int64_t j = 0; j < kColumns; ++j) bias[j] = 0;
+    if (!given.absent())
+      TRN_ISA_NAMESPACE::convert_run(
+          bias, DTypeOf<A>::value, 1,
+          given.as<char>() + (group * channels + first) * dtype_size(given.dtype), given.dtype, 1,
+          width);
+    // As many lines of taps as have weights for half of the second level: they stay there while all
+    // positions pass, and sums of the lines to come are kept in memory.
+    const int64_t lines = runs.lines[0] * runs.lines[1];
+    const int64_t units = runs.across * runs.length / kPer * kColumns;  // of a line's weights
+    const int64_t most = caches().l2 / 2 / sizeof(U) / units, step = most ? most : 1;
+    const S* image = rows.as<S>() + group * share;
+    const U* b = weight.as<U>() + (group * padded(channels) + first) / kColumns * lines * units;
+    for (int64_t line = 0; line < lines; line += step) {
+      const int64_t end = lines - line < step ? lines : line + step;
+      if (width > kLanes)
+        pass<2>(image, b + line * units, line, end);
+      else
+        pass<1>(image, b + line * units, line, end);
+    }
+    const int64_t at = (group * channels + first) * out.strides[1];
+    if (out.dtype == DTypeOf<A>::value)
+      write<A>(at, width);
+    else if (out.dtype == DType::bf16)
+      write<bf16_t>(at, width);
+    else
+      write<f16_t>(at, width);
+  }
+
+  template <class T>
+  void write(int64_t at, int64_t width) {
+    T* to = out.as<T>() + at;
+    if (out.strides[1] == 1 && width > 1) {
+      for (int64_t i = 0; i < positions.count; ++i) {
+        T* p = to + positions.table.out[i];
+        const A* from = sums + i * kColumns;
+        if (width == kColumns)
+          for (int j = 0; j < kColumns; ++j) p[j] = static_cast<T>(from[j]);
+        else
+          for (int64_t j = 0; j < width; ++j) p[j] = static_cast<T>(from[j]);
+      }
+      return;
+    }
+    for (int64_t i = 0; i < positions.count; i += kLanes)
+      for (int64_t j = 0; j < width; j += kLanes) {
+        AV v[kLanes];
+#pragma GCC unroll 16
+        for (int r = 0; r < kLanes; ++r)
+          v[r] = *reinterpret_cast<const AV*>(sums + (i + r) * kColumns + j);
+        transpose<AV, kLanes>(v);
+#pragma GCC unroll 16
+        for (int r = 0; r < kLanes; ++r)
+          *reinterpret_cast<AV*>(turned + (j + r) * kLine + i) = v[r];
+      }
+    for (int64_t j = 0; j < width; ++j)
+      for (int64_t k = 0; k < positions.runs; ++k) {
+        const int64_t i = positions.table.run[k], end = positions.table.run[k + 1];
+        TRN_ISA_NAMESPACE::convert_run(to + j * out.strides[1] + positions.table.out[i],
+                                       DTypeOf<T>::value, out.strides[4], turned + j * kLine + i,
+                                       DTypeOf<A>::value, 1, end - i);
+      }
+  }
+};
+
+// operands: out [n, channels, d, h, w] of any strides; rows [n, d, h, w, groups * share] with dense
+// channels; the weight as conv_pack leaves it; bias [channels] or absent. ints: see
+// convolution_positions.h. Items are (block of positions, group, strip of channels): of a large
+// weight a strip meets all positions before the next one comes.
+template <class Math>
+void conv_direct(const Call& call, const Range& range) {
+  const Operand &out = call.operand[0], &weight = call.operand[2];
+  const auto* axis = reinterpret_cast<const ConvTaps*>(call.ints);
+  const int64_t all = out.sizes[0] * out.sizes[2] * out.sizes[3] * out.sizes[4];
+  const int64_t size = call.ints[kConvBlock], blocks = (all + size - 1) / size;
+  Direct<Math> d(call, range.scratch);
+  const int64_t strips = padded(d.channels) / kConvStrip, each = d.groups * strips;
+  const bool small = weight.numel() * dtype_size(weight.dtype) <= caches().l2 / 2;
+  int64_t found = -1;
+  for (int64_t item = range.begin; item < range.end; ++item) {
+    const int64_t block = small ? item / each : item % blocks;
+    const int64_t strip = small ? item % each : item / blocks;
+    const int64_t begin = block * size, first = strip % strips * kConvStrip;
+    if (block != found)
+      d.positions.find(out, d.rows, axis, begin, all - begin < size ? all : begin + size);
+    found = block;
+    for (int64_t c = first; c < first + kConvStrip && c < d.channels; c += Direct<Math>::kColumns)
+      d.run(strip / strips, c);
+  }
+}
+
+// operands: packed, for each group and kColumns of its channels a row of them for each tap and unit
+// of depth, zero where there is none; weight [groups, channels, depth, kd, kh, kw] of any strides.
+// ints: places of a group's depth; whether the last tap comes first. Items are (group, strip).
+template <class Math>
+void conv_pack(const Call& call, const Range& range) {
+  using U = typename Math::Unit;
+  using S = typename Math::Source;
+  constexpr int64_t kColumns = Direct<Math>::kColumns;
+  const Operand& weight = call.operand[1];
+  const int64_t *size = weight.sizes, *stride = weight.strides;
+  const int64_t units = call.ints[0] / Math::kPer, taps = size[3] * size[4] * size[5];
+  const int64_t strips = padded(size[1]) / kConvStrip;
+  for (int64_t strip = range.begin * kConvStrip; strip < range.end * kConvStrip; strip += kColumns) {
+    const int64_t group = strip / kConvStrip / strips, first = strip - group * strips * kConvStrip;
+    const int64_t left = size[1] - first, width = left < 0 ? 0 : left < kColumns ? left : kColumns;
+    U* to = call.operand[0].as<U>() + strip * taps * units;
+    for (int64_t u = 0; u < units; ++u)
+      for (int64_t tap = 0; tap < taps; ++tap) {
+        const int64_t x = tap % size[5], y = tap / size[5] % size[4], z = tap / size[5] / size[4];
+        const S* from = weight.as<S>() + group * stride[0] + first * stride[1] +
+                        u * Math::kPer * stride[2] + z * stride[3] + y * stride[4] + x * stride[5];
+        U* row = to + ((call.ints[1] ? taps - 1 - tap : tap) * units + u) * kColumns;
+        const int64_t depth = size[2] - u * Math::kPer, n = depth > 0 ? width : 0;
+        for (int64_t j = 0; j < n; ++j)
+          row[j] = Math::gather(from + j * stride[1], stride[2], depth);
+        for (int64_t j = n; j < kColumns; ++j) row[j] = 0;
+      }
+  }
+}
+
+}  // namespace
+}  // namespace trn

@@ -1,0 +1,2 @@
+// Direct convolutions compiled for AVX2.
+#include "convolution_direct.cpp"

@@ -1,0 +1,2 @@
+// Direct convolutions compiled for AVX512.
+#include "convolution_direct.cpp"

@@ -1,0 +1,64 @@
+// What describes a direct convolution, and the positions of its output, a block of them an item.
+#pragma once
+
+#include "kernel.h"
+
+namespace trn {
+
+// One spatial dimension: tap k of position i of the output reads position
+// i * stride + first + k * step of the image.
+struct ConvTaps {
+  int64_t taps, first, step, stride;
+};
+
+// ints of conv_direct: three ConvTaps, groups, positions of an item. Positions are counted over
+// n, d, h and w of the output; a multiple of every register tile's rows but for the last item.
+inline constexpr int kConvGroups = 12, kConvBlock = 13;
+inline constexpr int64_t kConvPositions = 84, kConvRows = 14;  // of an item at most; of a tile
+inline constexpr int64_t kConvStrip = 32;                      // channels of an item
+
+// Channels of a group with those that fill its last strip.
+TRN_INLINE int64_t padded(int64_t channels) {
+  return (channels + kConvStrip - 1) / kConvStrip * kConvStrip;
+}
+
+namespace {
+
+// Elements from the start of the image and of the output (of channel 0) to each position. Where the
+// output's positions follow each other as along w, they are a run; run[k] is where the k-th begins.
+struct alignas(64) PositionTables {
+  int64_t in[kConvPositions], out[kConvPositions], run[kConvPositions + 4];
+};
+
+struct Positions {
+  PositionTables& table;
+  int64_t count = 0, runs = 0;
+
+  explicit Positions(char* memory) : table(*reinterpret_cast<PositionTables*>(memory)) {}
+
+  // Positions [begin, end).
+  TRN_INLINE void find(const Operand& out, const Operand& rows, const ConvTaps* axis,
+                       int64_t begin, int64_t end) {
+    const int64_t *size = out.sizes, *to = out.strides, *from = rows.strides;
+    int64_t x = begin % size[4], y = begin / size[4] % size[3];
+    int64_t z = begin / size[4] / size[3] % size[2], n = begin / size[4] / size[3] / size[2];
+    count = end - begin;
+    runs = 0;
+    for (int64_t i = 0; i < count; ++i) {
+      table.in[i] = n * from[0] + (z * axis[0].stride + axis[0].first) * from[1] +
+                    (y * axis[1].stride + axis[1].first) * from[2] +
+                    (x * axis[2].stride + axis[2].first) * from[3];
+      table.out[i] = n * to[0] + z * to[2] + y * to[3] + x * to[4];
+      if (i == 0 || table.out[i] - table.out[i - 1] != to[4]) table.run[runs++] = i;
+      if (++x < size[4]) continue;
+      x = 0;
+      if (++y < size[3]) continue;
+      y = 0;
+      if (++z == size[2]) z = 0, ++n;
+    }
+    table.run[runs] = count;
+  }
+};
+
+}  // namespace
+}  // namespace trn
