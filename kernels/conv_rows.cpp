@@ -6,114 +6,141 @@ namespace {
 
 using TRN_ISA_NAMESPACE::convert_run;
 
-// `n` neighbouring positions of one channel, converted; zeros behind them.
+// A vector of neighbouring positions of one channel, converted.
 template <class U, class S>
-TRN_INLINE typename Vec<U>::Type load_positions(const S* p, int64_t n) {
-  using V = typename Vec<U>::Type;
-  constexpr int64_t kLanes = Vec<U>::kLanes;
-  U x[kLanes] = {};
-  if (n >= kLanes)
-    for (int64_t i = 0; i < kLanes; ++i) x[i] = static_cast<U>(p[i]);
-  else
-    for (int64_t i = 0; i < n; ++i) x[i] = static_cast<U>(p[i]);
-  V v;
-  __builtin_memcpy(&v, x, sizeof v);
+TRN_INLINE typename Vec<U>::Type load_positions(const S* p) {
+  typename Vec<U>::Type v;
+  if constexpr (sizeof(U) == sizeof(S)) {
+    __builtin_memcpy(&v, p, sizeof v);
+  } else {
+    U x[Vec<U>::kLanes];
+    for (int i = 0; i < Vec<U>::kLanes; ++i) x[i] = static_cast<U>(p[i]);
+    __builtin_memcpy(&v, x, sizeof v);
+  }
   return v;
 }
 
-// `n` positions of `channels` channels, `apart` from each other, to positions of `share` channels
-// (those past `channels` zero), `line` from each other: squares that are transposed in registers.
-template <class U, class S>
-void turn(U* to, int64_t line, int64_t share, const S* from, int64_t apart, int64_t n,
-          int64_t channels) {
-  using V = typename Vec<U>::Type;
-  constexpr int64_t kLanes = Vec<U>::kLanes;
-  for (int64_t c = 0; c < share; c += kLanes)
-    for (int64_t x = 0; x < n; x += kLanes) {
-      V v[kLanes];
+// A box of an image and where it goes: `lines` lines of `wide` positions of all channels.
+struct Box {
+  const Operand& image;
+  int64_t lines, wide, pitch;    // pitch: positions between lines of the copy
+  int64_t groups, each, share;  // channels of a group: in the image and in the copy
+
+  // Lines that follow each other without a gap, `wide` positions each and `count` in all, of the
+  // channels of a group that are `apart` from each other: squares are transposed in registers.
+  template <class U, class S>
+  void turn(U* to, const S* from, int64_t count) const {
+    using V = typename Vec<U>::Type;
+    constexpr int64_t kLanes = Vec<U>::kLanes;
+    const int64_t line = groups * share, apart = image.strides[1];
+    for (int64_t c = 0; c < share; c += kLanes) {
+      const int64_t bytes = (share - c < kLanes ? share - c : kLanes) * sizeof(U);
+      for (int64_t x = 0; x < count; x += kLanes) {
+        if (count - x < kLanes) x = count - kLanes;  // some positions once more
+        V v[kLanes];
 #pragma GCC unroll 32
-      for (int64_t i = 0; i < kLanes; ++i)
-        v[i] = c + i < channels ? load_positions<U>(from + (c + i) * apart + x, n - x) : V{};
-      transpose<V, kLanes>(v);
-      const int64_t wide = share - c < kLanes ? share - c : kLanes;
-      for (int64_t i = 0; i < kLanes && x + i < n; ++i) {
-        U* at = to + (x + i) * line + c;
-        if (wide == kLanes)
-          *reinterpret_cast<V*>(at) = v[i];
-        else
-          __builtin_memcpy(at, &v[i], wide * sizeof(U));
+        for (int64_t i = 0; i < kLanes; ++i)
+          v[i] = c + i < each ? load_positions<U>(from + (c + i) * apart + x) : V{};
+        transpose<V, kLanes>(v);
+        int64_t column = x % wide;
+        U* at = to + (x / wide * pitch + column) * line + c;
+        for (int64_t i = 0; i < kLanes; ++i) {
+          if (bytes == sizeof(V))
+            *reinterpret_cast<V*>(at) = v[i];
+          else
+            __builtin_memcpy(at, &v[i], bytes);
+          at += line;
+          if (++column == wide) column = 0, at += (pitch - wide) * line;
+        }
       }
     }
-}
-
-// The part of a line of the image that the copy has: `n` positions of all channels.
-struct Part {
-  const Operand& image;
-  char* from;
-  int64_t n, groups, each, share;  // channels of a group: in the image and in the copy
+  }
 
   template <class U, class S>
-  void copy(U* to) const {
+  void copy_line(U* to, const S* from) const {
     constexpr DType kFrom = DTypeOf<S>::value, kTo = DTypeOf<U>::value;
     const int64_t line = groups * share, apart = image.strides[1], step = image.strides[4];
     const bool last = apart == 1 || image.sizes[1] == 1;
-    const S* source = reinterpret_cast<const S*>(from);
     if (last && share == each && step == line)
-      return convert_run(to, kTo, 1, source, kFrom, 1, n * line);
-    for (int64_t g = 0; g < groups; ++g, to += share, source += each * apart) {
-      if (!last && step == 1 && each >= Vec<U>::kLanes / 4) {
-        turn<U, S>(to, line, share, source, apart, n, each);
-        continue;
-      }
-      if (last)
-        for (int64_t x = 0; x < n; ++x)
-          convert_run(to + x * line, kTo, 1, source + x * step, kFrom, 1, each);
+      return convert_run(to, kTo, 1, from, kFrom, 1, wide * line);
+    for (int64_t g = 0; g < groups; ++g, to += share, from += each * apart) {
+      if (last && each >= Vec<U>::kLanes)
+        for (int64_t x = 0; x < wide; ++x)
+          convert_run(to + x * line, kTo, 1, from + x * step, kFrom, 1, each);
       else
         for (int64_t c = 0; c < each; ++c)
-          convert_run(to + c, kTo, line, source + c * apart, kFrom, step, n);
-      for (int64_t x = 0; x < n; ++x)
+          convert_run(to + c, kTo, line, from + c * apart, kFrom, step, wide);
+      for (int64_t x = 0; x < wide; ++x)
         for (int64_t c = each; c < share; ++c) to[x * line + c] = U{};
+    }
+  }
+
+  template <class U, class S>
+  void copy(U* to, const void* source) const {
+    const S* from = static_cast<const S*>(source);
+    const int64_t* s = image.strides;
+    const bool whole = s[3] == wide;  // lines that follow each other
+    const int64_t count = whole ? lines * wide : wide;
+    if (s[4] == 1 && each >= Vec<U>::kLanes / 4 && count >= Vec<U>::kLanes) {
+      for (int64_t g = 0; g < groups; ++g)
+        for (int64_t y = 0; y < (whole ? 1 : lines); ++y)
+          turn(to + y * pitch * groups * share + g * share, from + g * each * s[1] + y * s[3],
+               count);
+    } else {
+      for (int64_t y = 0; y < lines; ++y)
+        copy_line(to + y * pitch * groups * share, from + y * s[3]);
     }
   }
 };
 
 // operands: rows [n, d, h, w, groups * share] dense; image [n, channels, d, h, w] of any strides
 // and of the same type or, for f32, a half. ints: the place of the image's first element in the
-// rows along d, h, w, which may be negative; groups. Channels of a group take `share` places, the
-// last of them zero, as is everything around the image. Items are lines of w positions.
+// rows along d, h, w, which may be negative; groups; lines of an item. Channels of a group take
+// `share` places, the last of them zero, as is everything around the image. Items are (n, d, lines
+// of h): several, so that more than one line is read of a channel whose positions are dense.
 template <class U>
 void conv_rows(const Call& call, const Range& range) {
   const Operand &rows = call.operand[0], &image = call.operand[1];
-  const int64_t *before = call.ints, groups = call.ints[3];
+  const int64_t *before = call.ints, groups = call.ints[3], many = call.ints[4];
   const int64_t *size = rows.sizes + 1, line = rows.sizes[4], width = size[2] * line;
-  const int64_t first = before[2] < 0 ? 0 : before[2] < size[2] ? before[2] : size[2];
-  const int64_t end = before[2] + image.sizes[4] < size[2] ? before[2] + image.sizes[4] : size[2];
-  Part part{image, nullptr, end - first, groups, image.sizes[1] / groups, line / groups};
+  const auto clamp = [](int64_t x, int64_t low, int64_t high) {
+    return x < low ? low : x < high ? x : high;
+  };
+  const int64_t first = clamp(before[2], 0, size[2]);
+  const int64_t end = clamp(before[2] + image.sizes[4], first, size[2]);
+  const int64_t blocks = (size[1] + many - 1) / many;
   for (int64_t item = range.begin; item < range.end; ++item) {
-    const int64_t n = item / (size[0] * size[1]);
-    const int64_t z = item / size[1] % size[0] - before[0], y = item % size[1] - before[1];
-    U* to = rows.as<U>() + item * width;
-    if (z < 0 || z >= image.sizes[2] || y < 0 || y >= image.sizes[3] || part.n <= 0) {
-      __builtin_memset(to, 0, width * sizeof(U));
-      continue;
+    const int64_t plane = item / blocks, n = plane / size[0], z = plane % size[0] - before[0];
+    const int64_t low = item % blocks * many, high = size[1] - low < many ? size[1] : low + many;
+    // Lines [top, bottom) are inside the image.
+    const bool inside = z >= 0 && z < image.sizes[2] && first < end;
+    const int64_t top = inside ? clamp(before[1], low, high) : high;
+    const int64_t bottom = inside ? clamp(before[1] + image.sizes[3], top, high) : high;
+    U* to = rows.as<U>() + plane * size[1] * width;
+    for (int64_t y = low; y < high; ++y) {
+      const bool full = y < top || y >= bottom;
+      __builtin_memset(to + y * width, 0, (full ? size[2] : first) * line * sizeof(U));
+      if (!full)
+        __builtin_memset(to + y * width + end * line, 0, (size[2] - end) * line * sizeof(U));
     }
-    __builtin_memset(to, 0, first * line * sizeof(U));
-    __builtin_memset(to + end * line, 0, (size[2] - end) * line * sizeof(U));
+    if (top == bottom) continue;
+    const Box box{image, bottom - top, end - first, size[2], groups, image.sizes[1] / groups,
+                  line / groups};
     const int64_t* s = image.strides;
-    part.from = image.as<char>() + (n * s[0] + z * s[2] + y * s[3] + (first - before[2]) * s[4]) *
-                                       dtype_size(image.dtype);
-    to += first * line;
+    const char* from = image.as<char>() + (n * s[0] + z * s[2] + (top - before[1]) * s[3] +
+                                           (first - before[2]) * s[4]) * dtype_size(image.dtype);
+    to += top * width + first * line;
     if constexpr (__is_same(U, float)) {
       if (image.dtype == DType::f16) {
-        part.copy<U, f16_t>(to);
+        box.copy<U, f16_t>(to, from);
         continue;
       }
       if (image.dtype == DType::bf16) {
-        part.copy<U, bf16_t>(to);
+        box.copy<U, bf16_t>(to, from);
         continue;
       }
     }
-    part.copy<U, U>(to);
+    box.copy<U, U>(to, from);
   }
 }
 

@@ -214,10 +214,10 @@ void conv_pack(const Call& call, const Range& range) {
   const int64_t *size = weight.sizes, *stride = weight.strides;
   const int64_t units = call.ints[0] / Math::kPer, taps = size[3] * size[4] * size[5];
   const int64_t strips = padded(size[1]) / kConvStrip;
-  for (int64_t strip = range.begin * kConvStrip; strip < range.end * kConvStrip; strip += kColumns) {
-    const int64_t group = strip / kConvStrip / strips, first = strip - group * strips * kConvStrip;
+  for (int64_t c = range.begin * kConvStrip; c < range.end * kConvStrip; c += kColumns) {
+    const int64_t group = c / kConvStrip / strips, first = c - group * strips * kConvStrip;
     const int64_t left = size[1] - first, width = left < 0 ? 0 : left < kColumns ? left : kColumns;
-    U* to = call.operand[0].as<U>() + strip * taps * units;
+    U* to = call.operand[0].as<U>() + c * taps * units;
     for (int64_t u = 0; u < units; ++u)
       for (int64_t tap = 0; tap < taps; ++tap) {
         const int64_t x = tap % size[5], y = tap / size[5] % size[4], z = tap / size[5] / size[4];

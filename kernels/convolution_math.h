@@ -267,9 +267,9 @@ void convolve(const Call& call, const Range& range) {
 }
 
 // operands: gradient [co, ci / groups * taps] dense of the sums' type; results' gradient as planes
-// [n, co, positions] with dense rows, zero between those of the output; planes [n, ci, plane_size] dense. More ints as
-// above, tiles being of co and ci * taps; n and ci are sums and groups' share. Items are (group,
-// tile); images are summed in order.
+// [n, co, positions] with dense rows, zero between those of the output; planes [n, ci, plane_size]
+// dense. More ints: rows (co) and columns (ci * taps) of a tile, groups. Items are (group, tile);
+// images are summed in order.
 template <class Math>
 void weight_gradient(const Call& call, const Range& range) {
   const Operand &gradient = call.operand[0], &planes = call.operand[2];

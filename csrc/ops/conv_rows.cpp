@@ -8,6 +8,9 @@ namespace {
 
 const Family conv_rows_family("conv_rows");
 
+// Of an item: 1 KiB of each channel whose positions are dense.
+constexpr int64_t kPositions = 256;
+
 // The image's own memory where it is such rows, else undefined.
 at::Tensor in_place(const at::Tensor& image, const RowsShape& s, at::ScalarType type) {
   const int64_t channels = image.size(1);
@@ -31,9 +34,11 @@ at::Tensor conv_rows(const at::Tensor& image, const RowsShape& s, at::ScalarType
   const at::Tensor rows =
       at::empty({image.size(0), s.size[0], s.size[1], s.size[2], places},
                 image.options().dtype(type).memory_format(std::nullopt));
+  const int64_t lines = std::clamp<int64_t>(kPositions / s.size[2], 1, s.size[1]);
   Launch(conv_rows_family, dtype_of(rows))
-      .out(rows).in(image).ints(at::IntArrayRef(s.before)).ints({s.groups})
-      .run(rows.size(0) * s.size[0] * s.size[1], grain_for(s.size[2] * places));
+      .out(rows).in(image).ints(at::IntArrayRef(s.before)).ints({s.groups, lines})
+      .run(rows.size(0) * s.size[0] * ((s.size[1] + lines - 1) / lines),
+           grain_for(lines * s.size[2] * places));
   return rows;
 }
 

@@ -167,7 +167,8 @@ void convolve_transposed(const at::Tensor& image, const at::Tensor& out, const a
   if (c.is_pointwise() && g == 1 &&
       convolve_pointwise(image, out, weight.reshape({co, ci}).t(), bias))
     return;
-  const at::Tensor split = weight.reshape({g, co / g, ci / g, c.kernel[0], c.kernel[1], c.kernel[2]});
+  const int64_t* k = c.kernel;
+  const at::Tensor split = weight.reshape({g, co / g, ci / g, k[0], k[1], k[2]});
   std::vector<ConvPart> parts;
   for (int64_t phase = 0; phase < c.stride[0] * c.stride[1] * c.stride[2]; ++phase) {
     ConvPart part{image, split.transpose(1, 2), {}};

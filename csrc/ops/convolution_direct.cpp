@@ -24,7 +24,7 @@ int64_t block_of(int64_t positions, int64_t strips, int64_t products) {
 void convolve_part(const ConvPart& part, const at::Tensor& rows, const at::Tensor& bias,
                    int64_t groups) {
   const at::Tensor &out = part.out, weight = part.weight.to(rows.scalar_type());
-  const int64_t share = rows.size(4) / groups, strips = groups * padded(weight.size(1)) / kConvStrip;
+  const int64_t strips = groups * padded(weight.size(1)) / kConvStrip, share = rows.size(4) / groups;
   const int64_t depth = weight.size(3) * weight.size(4) * weight.size(5) * share;
   const at::Tensor packed = at::empty({strips, depth, kConvStrip}, rows.options());
   const bool reversed = part.axis[2].step < 0;

@@ -20,9 +20,10 @@ Operand operand(void* data, DType type, const std::vector<int64_t>& sizes,
   return o;
 }
 
-// Channels, groups, places of a group, width of the image and of the rows, position of its start.
+// Channels, groups, places of a group, width of the image and of the rows, position of its start,
+// lines of an item.
 struct Case {
-  int64_t channels, groups, share, width, wide, before;
+  int64_t channels, groups, share, width, wide, before, lines;
 };
 
 // To rows of type U from an image of type S, both known by their conversion from float.
@@ -42,12 +43,12 @@ void check(DType type, const Case& c, bool last) {
                             {tall * plane, tall * plane, plane, places, 1});
   call.operand[1] = operand(image.data(), DTypeOf<S>::value, {n, c.channels, 1, height, c.width},
                             strides);
-  const int64_t ints[] = {0, 1, c.before, c.groups};
-  std::copy(ints, ints + 4, call.ints);
+  const int64_t ints[] = {0, 1, c.before, c.groups, c.lines};
+  std::copy(ints, ints + 5, call.ints);
   const Kernel* kernel = find_kernel("conv_rows", type);
   ASSERT_TRUE(kernel);
-  kernel->run(call, Range{0, 3, nullptr, nullptr});
-  kernel->run(call, Range{3, n * tall, nullptr, nullptr});
+  kernel->run(call, Range{0, 1, nullptr, nullptr});
+  kernel->run(call, Range{1, n * ((tall + c.lines - 1) / c.lines), nullptr, nullptr});
   const int64_t each = c.channels / c.groups;
   for (int64_t i = 0; i < static_cast<int64_t>(rows.size()); ++i) {
     const int64_t place = i % places, group = place / c.share, channel = place % c.share;
@@ -63,9 +64,12 @@ void check(DType type, const Case& c, bool last) {
 }
 
 TEST(ConvRows, HoldTheImageAndZeros) {
-  const Case cases[] = {{3, 1, 3, 9, 11, 1},   {3, 1, 4, 20, 22, 1},  {16, 1, 16, 16, 18, 1},
-                        {33, 1, 34, 17, 19, 2}, {64, 2, 32, 35, 35, 0}, {62, 2, 32, 30, 26, -2},
-                        {5, 5, 2, 7, 9, 2},    {70, 1, 70, 40, 44, -50}, {1, 1, 1, 5, 12, 9}};
+  const Case cases[] = {{3, 1, 3, 9, 11, 1, 1},    {3, 1, 4, 20, 22, 1, 3},
+                        {16, 1, 16, 16, 18, 1, 4}, {33, 1, 34, 17, 19, 2, 2},
+                        {33, 1, 34, 5, 7, 1, 4},   {64, 2, 32, 35, 35, 0, 3},
+                        {62, 2, 32, 30, 26, -2, 4}, {62, 2, 32, 48, 40, -2, 2},
+                        {5, 5, 2, 7, 9, 2, 1},     {70, 1, 70, 40, 44, -50, 2},
+                        {1, 1, 1, 5, 12, 9, 4}};
   const Isa before = active_isa();
   for (Isa isa : {Isa::portable, Isa::avx2, Isa::avx512}) {
     set_active_isa(isa);

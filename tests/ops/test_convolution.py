@@ -29,9 +29,13 @@ CASES = {  # function, image, weight, options
     "transposed groups": (F.conv_transpose2d, (1, 8, 5, 6), (8, 3, 3, 3),
                           {"stride": 2, "output_padding": 1, "groups": 4, "dilation": 2}),
     "transposed 1-D": (F.conv_transpose1d, (2, 4, 9), (4, 3, 2), {"stride": 3}),
+    "groups of odd sizes": (F.conv2d, (1, 66, 6, 9), (62, 33, 3, 3), {"groups": 2, "padding": 1}),
+    "one channel": (F.conv2d, (2, 1, 9, 30), (40, 1, 5, 3), {"padding": 2}),
+    "long line": (F.conv1d, (1, 31, 300), (33, 31, 9), {"padding": 4, "dilation": 2}),
+    "3-D dilation": (F.conv3d, (1, 9, 5, 7, 15), (34, 9, 2, 3, 3), {"dilation": (2, 1, 2)}),
     "large": (F.conv2d, (1, 40, 40, 37), (80, 40, 3, 3), {"padding": 1}),
 }
-LIMIT = {torch.float32: 3e-6, torch.float64: 1e-14, torch.bfloat16: 1e-2}
+LIMIT = {torch.float32: 3e-6, torch.float64: 1e-14, torch.bfloat16: 1e-2, torch.float16: 2e-3}
 
 
 def data(*shape, seed, dtype):
@@ -61,6 +65,37 @@ def test_results_and_gradients(isa, case, dtype):
             scale = exact.abs().max() + 1
             assert ours.dtype == dtype and ours.shape == exact.shape
             assert (ours.cpu().double() - exact).abs().max() <= LIMIT[dtype] * 8 * scale
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("channels", [(3, 31), (31, 33), (33, 8)])
+def test_every_width(isa, channels, dtype):
+    # Positions around the edges of register tiles and of an item's block.
+    ci, co = channels
+    w = data(co, ci, 2, 3, seed=2, dtype=dtype)
+    for width in range(1, 31):
+        last = torch.channels_last if width % 2 else torch.contiguous_format
+        x = data(2, ci, 3, width, seed=1, dtype=dtype)
+        given = x.to("trn").to(memory_format=last).requires_grad_()
+        exact = x.double().requires_grad_()
+        out = F.conv2d(given, w.to("trn"), padding=1)
+        wanted = F.conv2d(exact, w.double(), padding=1)
+        grad = data(*out.shape, seed=3, dtype=dtype)
+        got = [out, *torch.autograd.grad(out, given, grad.to("trn"))]
+        want = [wanted, *torch.autograd.grad(wanted, exact, grad.double())]
+        for a, b in zip(got, want, strict=True):
+            assert (a.cpu().double() - b).abs().max() <= LIMIT[dtype] * 8 * (b.abs().max() + 1)
+
+
+def test_an_image_whose_memory_serves_is_not_copied():
+    # Two launches: the weight is packed, the product is made.
+    x = data(1, 8, 9, 9, seed=1, dtype=torch.float32).to("trn")
+    x = x.to(memory_format=torch.channels_last)
+    w = data(8, 8, 3, 3, seed=2, dtype=torch.float32).to("trn")
+    before = torch.trn.launch_count()
+    out = F.conv2d(x, w)
+    assert torch.trn.launch_count() - before == 2
+    assert (out.cpu() - F.conv2d(x.cpu(), w.cpu())).abs().max() < 1e-4
 
 
 def test_bits_do_not_depend_on_threads():
