@@ -23,34 +23,33 @@ TRN_INLINE typename Vec<U>::Type load_positions(const S* p) {
 // A box of an image and where it goes: `lines` lines of `wide` positions of all channels.
 struct Box {
   const Operand& image;
-  int64_t lines, wide, pitch;    // pitch: positions between lines of the copy
-  int64_t groups, each, share;  // channels of a group: in the image and in the copy
+  int64_t channels, lines, wide, pitch;  // pitch: positions between lines of the copy
 
-  // Lines that follow each other without a gap, `wide` positions each and `count` in all, of the
-  // channels of a group that are `apart` from each other: squares are transposed in registers.
+  // `count` positions whose lines follow each other without a gap: squares are transposed in
+  // registers.
   template <class U, class S>
   void turn(U* to, const S* from, int64_t count) const {
     using V = typename Vec<U>::Type;
     constexpr int64_t kLanes = Vec<U>::kLanes;
-    const int64_t line = groups * share, apart = image.strides[1];
-    for (int64_t c = 0; c < share; c += kLanes) {
-      const int64_t bytes = (share - c < kLanes ? share - c : kLanes) * sizeof(U);
+    const int64_t apart = image.strides[1];
+    for (int64_t c = 0; c < channels; c += kLanes) {
+      const int64_t bytes = (channels - c < kLanes ? channels - c : kLanes) * sizeof(U);
       for (int64_t x = 0; x < count; x += kLanes) {
         if (count - x < kLanes) x = count - kLanes;  // some positions once more
         V v[kLanes];
 #pragma GCC unroll 32
         for (int64_t i = 0; i < kLanes; ++i)
-          v[i] = c + i < each ? load_positions<U>(from + (c + i) * apart + x) : V{};
+          v[i] = c + i < channels ? load_positions<U>(from + (c + i) * apart + x) : V{};
         transpose<V, kLanes>(v);
         int64_t column = x % wide;
-        U* at = to + (x / wide * pitch + column) * line + c;
+        U* at = to + (x / wide * pitch + column) * channels + c;
         for (int64_t i = 0; i < kLanes; ++i) {
           if (bytes == sizeof(V))
             *reinterpret_cast<V*>(at) = v[i];
           else
             __builtin_memcpy(at, &v[i], bytes);
-          at += line;
-          if (++column == wide) column = 0, at += (pitch - wide) * line;
+          at += channels;
+          if (++column == wide) column = 0, at += (pitch - wide) * channels;
         }
       }
     }
@@ -59,49 +58,41 @@ struct Box {
   template <class U, class S>
   void copy_line(U* to, const S* from) const {
     constexpr DType kFrom = DTypeOf<S>::value, kTo = DTypeOf<U>::value;
-    const int64_t line = groups * share, apart = image.strides[1], step = image.strides[4];
-    const bool last = apart == 1 || image.sizes[1] == 1;
-    if (last && share == each && step == line)
-      return convert_run(to, kTo, 1, from, kFrom, 1, wide * line);
-    for (int64_t g = 0; g < groups; ++g, to += share, from += each * apart) {
-      if (last && each >= Vec<U>::kLanes)
-        for (int64_t x = 0; x < wide; ++x)
-          convert_run(to + x * line, kTo, 1, from + x * step, kFrom, 1, each);
-      else
-        for (int64_t c = 0; c < each; ++c)
-          convert_run(to + c, kTo, line, from + c * apart, kFrom, step, wide);
+    const int64_t apart = image.strides[1], step = image.strides[4];
+    const bool last = apart == 1 || channels == 1;
+    if (last && step == channels)
+      convert_run(to, kTo, 1, from, kFrom, 1, wide * channels);
+    else if (last && channels >= Vec<U>::kLanes)
       for (int64_t x = 0; x < wide; ++x)
-        for (int64_t c = each; c < share; ++c) to[x * line + c] = U{};
-    }
+        convert_run(to + x * channels, kTo, 1, from + x * step, kFrom, 1, channels);
+    else
+      for (int64_t c = 0; c < channels; ++c)
+        convert_run(to + c, kTo, channels, from + c * apart, kFrom, step, wide);
   }
 
   template <class U, class S>
   void copy(U* to, const void* source) const {
     const S* from = static_cast<const S*>(source);
-    const int64_t* s = image.strides;
-    const bool whole = s[3] == wide;  // lines that follow each other
+    const int64_t line = image.strides[3];
+    const bool whole = line == wide;  // lines that follow each other
     const int64_t count = whole ? lines * wide : wide;
-    if (s[4] == 1 && each >= Vec<U>::kLanes / 4 && count >= Vec<U>::kLanes) {
-      for (int64_t g = 0; g < groups; ++g)
-        for (int64_t y = 0; y < (whole ? 1 : lines); ++y)
-          turn(to + y * pitch * groups * share + g * share, from + g * each * s[1] + y * s[3],
-               count);
-    } else {
-      for (int64_t y = 0; y < lines; ++y)
-        copy_line(to + y * pitch * groups * share, from + y * s[3]);
-    }
+    const bool dense = image.strides[4] == 1 && count >= Vec<U>::kLanes;
+    if (dense && channels >= Vec<U>::kLanes / 4)
+      for (int64_t y = 0; y < (whole ? 1 : lines); ++y)
+        turn(to + y * pitch * channels, from + y * line, count);
+    else
+      for (int64_t y = 0; y < lines; ++y) copy_line(to + y * pitch * channels, from + y * line);
   }
 };
 
-// operands: rows [n, d, h, w, groups * share] dense; image [n, channels, d, h, w] of any strides
-// and of the same type or, for f32, a half. ints: the place of the image's first element in the
-// rows along d, h, w, which may be negative; groups; lines of an item. Channels of a group take
-// `share` places, the last of them zero, as is everything around the image. Items are (n, d, lines
+// operands: rows [n, d, h, w, channels] dense; image [n, channels, d, h, w] of any strides and of the
+// same type or, for f32, a half. ints: the place of the image's first element in the rows along d,
+// h, w, which may be negative; lines of an item. Around the image is zero. Items are (n, d, lines
 // of h): several, so that more than one line is read of a channel whose positions are dense.
 template <class U>
 void conv_rows(const Call& call, const Range& range) {
   const Operand &rows = call.operand[0], &image = call.operand[1];
-  const int64_t *before = call.ints, groups = call.ints[3], many = call.ints[4];
+  const int64_t *before = call.ints, many = call.ints[3];
   const int64_t *size = rows.sizes + 1, line = rows.sizes[4], width = size[2] * line;
   const auto clamp = [](int64_t x, int64_t low, int64_t high) {
     return x < low ? low : x < high ? x : high;
@@ -124,8 +115,7 @@ void conv_rows(const Call& call, const Range& range) {
         __builtin_memset(to + y * width + end * line, 0, (size[2] - end) * line * sizeof(U));
     }
     if (top == bottom) continue;
-    const Box box{image, bottom - top, end - first, size[2], groups, image.sizes[1] / groups,
-                  line / groups};
+    const Box box{image, line, bottom - top, end - first, size[2]};
     const int64_t* s = image.strides;
     const char* from = image.as<char>() + (n * s[0] + z * s[2] + (top - before[1]) * s[3] +
                                            (first - before[2]) * s[4]) * dtype_size(image.dtype);

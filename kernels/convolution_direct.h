@@ -25,6 +25,9 @@ struct Direct {
   static constexpr int kTileRows = kVectorBytes == 64 ? 14 : kRows;
   static constexpr int kLanes = Vec<A>::kLanes, kColumns = kVectors * kLanes;
 
+  // Units that hold a run.
+  TRN_INLINE static int64_t units_of(int64_t length) { return (length + kPer - 1) / kPer; }
+
   // The weight's taps as runs of the image: `lines` of `across` runs each, `length` long.
   struct Runs {
     int64_t lines[2], apart[2];  // along d and h
@@ -32,7 +35,7 @@ struct Direct {
   };
 
   const Operand &out, &rows, &weight, &given;  // given: the bias
-  int64_t groups, channels, share;  // of a group: channels, their places in the rows
+  int64_t groups, channels, depth;  // of a group: channels of the output and of the image
   Runs runs;
   Positions positions;
   A* sums;    // [kConvPositions + kRoom][kColumns]
@@ -44,14 +47,30 @@ struct Direct {
   Direct(const Call& call, char* scratch)
       : out(call.operand[0]), rows(call.operand[1]), weight(call.operand[2]),
         given(call.operand[3]), groups(call.ints[kConvGroups]), channels(out.sizes[1] / groups),
-        share(rows.sizes[4] / groups), positions(scratch),
+        depth(rows.sizes[4] / groups), positions(scratch),
         sums(reinterpret_cast<A*>(scratch + sizeof(PositionTables))),
         turned(sums + (kConvPositions + kRoom) * kColumns), bias(turned + kColumns * kLine) {
     const auto* axis = reinterpret_cast<const ConvTaps*>(call.ints);
     const int64_t* s = rows.strides;
-    const bool joined = axis[2].step == 1 && groups == 1 && s[3] == share;
+    const bool joined = call.ints[kConvJoined];
     runs = {{axis[0].taps, axis[1].taps}, {axis[0].step * s[1], axis[1].step * s[2]},
-            joined ? 1 : axis[2].taps, axis[2].step * s[3], joined ? axis[2].taps * share : share};
+            joined ? 1 : axis[2].taps, axis[2].step * s[3],
+            joined ? axis[2].taps * depth : depth};
+  }
+
+  // sum[r] += a unit of every position, of which `part` numbers are there, times a row of weights.
+  template <int R, int V, int part>
+  TRN_INLINE static void add_products(AV (&sum)[R][V], const S* const* at, int64_t p, const U* b) {
+    UV row[V];
+#pragma GCC unroll 2
+    for (int v = 0; v < V; ++v) row[v] = *reinterpret_cast<const UV*>(b + v * kLanes);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+      U number = 0;
+      __builtin_memcpy(&number, at[r] + p, part * sizeof(S));
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v) sum[r][v] = Math::multiply(sum[r][v], row[v], number);
+    }
   }
 
   // sums[r][...] = or += the products of the runs of lines [line, end), for R positions.
@@ -66,19 +85,13 @@ struct Direct {
         sum[r][v] = *reinterpret_cast<const AV*>(start + r * next + v * kLanes);
     for (; line < end; ++line) {
       int64_t from = line / runs.lines[1] * runs.apart[0] + line % runs.lines[1] * runs.apart[1];
-      for (int64_t x = 0; x < runs.across; ++x, from += runs.step)
-        for (int64_t p = from; p < from + runs.length; p += kPer, b += kColumns) {
-          UV row[V];
-#pragma GCC unroll 2
-          for (int v = 0; v < V; ++v) row[v] = *reinterpret_cast<const UV*>(b + v * kLanes);
-#pragma GCC unroll 16
-          for (int r = 0; r < R; ++r) {
-            U number;
-            __builtin_memcpy(&number, at[r] + p, sizeof number);
-#pragma GCC unroll 2
-            for (int v = 0; v < V; ++v) sum[r][v] = Math::multiply(sum[r][v], row[v], number);
-          }
-        }
+      for (int64_t x = 0; x < runs.across; ++x, from += runs.step) {
+        // A pair that a run of odd length begins has zero for its other number, whatever follows.
+        const int64_t end = from + runs.length;
+        int64_t p = from;
+        for (; p + kPer <= end; p += kPer, b += kColumns) add_products<R, V, kPer>(sum, at, p, b);
+        if (kPer > 1 && p < end) add_products<R, V, 1>(sum, at, p, b), b += kColumns;
+      }
     }
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r)
@@ -121,9 +134,9 @@ struct Direct {
     // As many lines of taps as have weights for half of the second level: they stay there while all
     // positions pass, and sums of the lines to come are kept in memory.
     const int64_t lines = runs.lines[0] * runs.lines[1];
-    const int64_t units = runs.across * runs.length / kPer * kColumns;  // of a line's weights
+    const int64_t units = runs.across * units_of(runs.length) * kColumns;  // of a line's weights
     const int64_t most = caches().l2 / 2 / sizeof(U) / units, step = most ? most : 1;
-    const S* image = rows.as<S>() + group * share;
+    const S* image = rows.as<S>() + group * depth;
     const U* b = weight.as<U>() + (group * padded(channels) + first) / kColumns * lines * units;
     for (int64_t line = 0; line < lines; line += step) {
       const int64_t end = lines - line < step ? lines : line + step;
@@ -202,33 +215,40 @@ void conv_direct(const Call& call, const Range& range) {
   }
 }
 
-// operands: packed, for each group and kColumns of its channels a row of them for each tap and unit
-// of depth, zero where there is none; weight [groups, channels, depth, kd, kh, kw] of any strides.
-// ints: places of a group's depth; whether the last tap comes first. Items are (group, strip).
+// operands: packed, for each group and kColumns of its channels a row of them for each unit of each
+// run, zero where there is none; weight [groups, channels, depth, kd, kh, kw] of any strides. ints:
+// whether taps of a line are one run; whether the last tap comes first. Items are (group, strip).
 template <class Math>
 void conv_pack(const Call& call, const Range& range) {
   using U = typename Math::Unit;
   using S = typename Math::Source;
-  constexpr int64_t kColumns = Direct<Math>::kColumns;
+  constexpr int64_t kColumns = Direct<Math>::kColumns, kPer = Math::kPer;
   const Operand& weight = call.operand[1];
   const int64_t *size = weight.sizes, *stride = weight.strides;
-  const int64_t units = call.ints[0] / Math::kPer, taps = size[3] * size[4] * size[5];
+  const bool joined = call.ints[0], reversed = call.ints[1];
+  const int64_t across = joined ? 1 : size[5], length = joined ? size[5] * size[2] : size[2];
+  const int64_t units = Direct<Math>::units_of(length), lines = size[3] * size[4];
   const int64_t strips = padded(size[1]) / kConvStrip;
+  const auto tap = [&](int d, int64_t k) { return (reversed ? size[d] - 1 - k : k) * stride[d]; };
   for (int64_t c = range.begin * kConvStrip; c < range.end * kConvStrip; c += kColumns) {
     const int64_t group = c / kConvStrip / strips, first = c - group * strips * kConvStrip;
     const int64_t left = size[1] - first, width = left < 0 ? 0 : left < kColumns ? left : kColumns;
-    U* to = call.operand[0].as<U>() + c * taps * units;
-    for (int64_t u = 0; u < units; ++u)
-      for (int64_t tap = 0; tap < taps; ++tap) {
-        const int64_t x = tap % size[5], y = tap / size[5] % size[4], z = tap / size[5] / size[4];
-        const S* from = weight.as<S>() + group * stride[0] + first * stride[1] +
-                        u * Math::kPer * stride[2] + z * stride[3] + y * stride[4] + x * stride[5];
-        U* row = to + ((call.ints[1] ? taps - 1 - tap : tap) * units + u) * kColumns;
-        const int64_t depth = size[2] - u * Math::kPer, n = depth > 0 ? width : 0;
-        for (int64_t j = 0; j < n; ++j)
-          row[j] = Math::gather(from + j * stride[1], stride[2], depth);
-        for (int64_t j = n; j < kColumns; ++j) row[j] = 0;
-      }
+    const S* corner = weight.as<S>() + group * stride[0] + first * stride[1];
+    U* to = call.operand[0].as<U>() + c * lines * across * units;
+    for (int64_t line = 0; line < lines; ++line)
+      for (int64_t x = 0; x < across; ++x)
+        for (int64_t u = 0; u < units; ++u, to += kColumns) {
+          const S* from[2];  // kPer numbers of the run
+          for (int64_t i = 0; i < kPer; ++i) {
+            const int64_t at = u * kPer + i;
+            from[i] = corner + tap(3, line / size[4]) + tap(4, line % size[4]) +
+                      tap(5, joined ? at / size[2] : x) + (joined ? at % size[2] : at) * stride[2];
+          }
+          const int64_t left = length - u * kPer, apart = kPer > 1 ? from[kPer - 1] - from[0] : 0;
+          for (int64_t j = 0; j < width; ++j)
+            to[j] = Math::gather(from[0] + j * stride[1], apart, left);
+          for (int64_t j = width; j < kColumns; ++j) to[j] = 0;
+        }
   }
 }
 

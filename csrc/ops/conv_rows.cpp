@@ -13,9 +13,7 @@ constexpr int64_t kPositions = 256;
 
 // The image's own memory where it is such rows, else undefined.
 at::Tensor in_place(const at::Tensor& image, const RowsShape& s, at::ScalarType type) {
-  const int64_t channels = image.size(1);
-  if (image.scalar_type() != type || channels / s.groups % s.multiple) return {};
-  if (image.stride(1) != 1 && channels != 1) return {};
+  if (image.scalar_type() != type || (image.stride(1) != 1 && image.size(1) != 1)) return {};
   at::Tensor rows = image.permute({0, 2, 3, 4, 1});
   for (int d = 0; d < 3; ++d) {
     if (s.before[d] > 0 || s.size[d] - s.before[d] > image.size(2 + d)) return {};
@@ -29,16 +27,14 @@ at::Tensor in_place(const at::Tensor& image, const RowsShape& s, at::ScalarType 
 at::Tensor conv_rows(const at::Tensor& image, const RowsShape& s, at::ScalarType type) {
   const at::Tensor own = in_place(image, s, type);
   if (own.defined()) return own;
-  const int64_t each = image.size(1) / s.groups;
-  const int64_t places = (each + s.multiple - 1) / s.multiple * s.multiple * s.groups;
   const at::Tensor rows =
-      at::empty({image.size(0), s.size[0], s.size[1], s.size[2], places},
+      at::empty({image.size(0), s.size[0], s.size[1], s.size[2], image.size(1)},
                 image.options().dtype(type).memory_format(std::nullopt));
   const int64_t lines = std::clamp<int64_t>(kPositions / s.size[2], 1, s.size[1]);
   Launch(conv_rows_family, dtype_of(rows))
-      .out(rows).in(image).ints(at::IntArrayRef(s.before)).ints({s.groups, lines})
+      .out(rows).in(image).ints(at::IntArrayRef(s.before)).ints({lines})
       .run(rows.size(0) * s.size[0] * ((s.size[1] + lines - 1) / lines),
-           grain_for(lines * s.size[2] * places));
+           grain_for(lines * s.size[2] * image.size(1)));
   return rows;
 }
 

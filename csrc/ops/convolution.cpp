@@ -81,7 +81,7 @@ at::Tensor planes_of(const at::Tensor& image, const Axes& axes, at::IntArrayRef 
 // Parts with few channels of results: their weights slide along the image's planes.
 void convolve_narrow(const std::vector<ConvPart>& parts, const at::Tensor& image,
                      const at::Tensor& bias, int64_t groups) {
-  const RowsShape reach = reach_of(parts, groups);
+  const RowsShape reach = reach_of(parts);
   Axes axes;
   for (int d = 0; d < kAxes; ++d) {
     const int64_t s = parts[0].axis[d].stride;  // the same of all

@@ -24,11 +24,17 @@ int64_t block_of(int64_t positions, int64_t strips, int64_t products) {
 void convolve_part(const ConvPart& part, const at::Tensor& rows, const at::Tensor& bias,
                    int64_t groups) {
   const at::Tensor &out = part.out, weight = part.weight.to(rows.scalar_type());
-  const int64_t strips = groups * padded(weight.size(1)) / kConvStrip, share = rows.size(4) / groups;
-  const int64_t depth = weight.size(3) * weight.size(4) * weight.size(5) * share;
+  // Taps of a line that follow each other meet one run of memory, if they read all channels.
+  const int64_t step = part.axis[2].step;
+  const bool reversed = step < 0;
+  const bool joined = std::abs(step) == 1 && groups == 1 && rows.stride(3) == rows.size(4);
+  const int64_t across = joined ? 1 : weight.size(5);
+  const int64_t length = joined ? weight.size(5) * weight.size(2) : weight.size(2);
+  // Room for runs of an odd length.
+  const int64_t depth = weight.size(3) * weight.size(4) * across * (length + length % 2);
+  const int64_t strips = groups * padded(weight.size(1)) / kConvStrip;
   const at::Tensor packed = at::empty({strips, depth, kConvStrip}, rows.options());
-  const bool reversed = part.axis[2].step < 0;
-  Launch(conv_pack, dtype_of(rows)).out(packed).in(weight).ints({share, reversed})
+  Launch(conv_pack, dtype_of(rows)).out(packed).in(weight).ints({joined, reversed})
       .run(strips, grain_for(depth * kConvStrip * 2));
 
   Launch launch(conv_direct, dtype_of(rows));
@@ -40,14 +46,14 @@ void convolve_part(const ConvPart& part, const at::Tensor& rows, const at::Tenso
       launch.ints({a.taps, a.first, a.step, a.stride});
   const int64_t positions = out.numel() / out.size(1);
   const int64_t block = block_of(positions, strips, positions * strips * kConvStrip * depth);
-  launch.ints({groups, block})
+  launch.ints({groups, block, joined})
       .run((positions + block - 1) / block * strips, grain_for(block * kConvStrip * depth / 16));
 }
 
 }  // namespace
 
-RowsShape reach_of(const std::vector<ConvPart>& parts, int64_t groups) {
-  RowsShape shape{{0, 0, 0}, {1, 1, 1}, groups, 1};
+RowsShape reach_of(const std::vector<ConvPart>& parts) {
+  RowsShape shape;
   for (int d = 0; d < 3; ++d) {
     int64_t low = INT64_MAX, high = INT64_MIN;
     for (const ConvPart& p : parts) {
@@ -64,10 +70,9 @@ RowsShape reach_of(const std::vector<ConvPart>& parts, int64_t groups) {
 
 void convolve_direct(const std::vector<ConvPart>& parts, const at::Tensor& image,
                      const at::Tensor& bias, int64_t groups) {
-  // Halves without a kernel of their own come as float32. Words of 32 bits are multiplied.
+  // Halves without a kernel of their own come as float32.
   const at::ScalarType type = conv_direct[dtype_of(image)] ? image.scalar_type() : stat_type(image);
-  RowsShape shape = reach_of(parts, groups);
-  shape.multiple = c10::elementSize(type) == 2 ? 2 : 1;
+  const RowsShape shape = reach_of(parts);
   const at::Tensor rows = conv_rows(image, shape, type);
   for (ConvPart part : parts) {
     for (int d = 0; d < 3; ++d) part.axis[d].first += shape.before[d];

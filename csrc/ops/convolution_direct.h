@@ -17,7 +17,7 @@ struct ConvPart {
 };
 
 // The positions of the image that the parts read.
-RowsShape reach_of(const std::vector<ConvPart>& parts, int64_t groups);
+RowsShape reach_of(const std::vector<ConvPart>& parts);
 
 // All parts over one image [n, ci, d, h, w], of which one copy is made at most. bias: [co] or
 // undefined.

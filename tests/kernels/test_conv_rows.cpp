@@ -20,42 +20,40 @@ Operand operand(void* data, DType type, const std::vector<int64_t>& sizes,
   return o;
 }
 
-// Channels, groups, places of a group, width of the image and of the rows, position of its start,
-// lines of an item.
+// Channels, width of the image and of the rows, position of its start, lines of an item.
 struct Case {
-  int64_t channels, groups, share, width, wide, before, lines;
+  int64_t channels, width, wide, before, lines;
 };
 
 // To rows of type U from an image of type S, both known by their conversion from float.
 template <class U, class S>
 void check(DType type, const Case& c, bool last) {
-  const int64_t height = 3, tall = 4, n = 2, places = c.groups * c.share;
+  const int64_t height = 3, tall = 4, n = 2;
   std::vector<S> image(n * c.channels * height * c.width);
   for (size_t i = 0; i < image.size(); ++i) image[i] = S(static_cast<float>(i % 251) + 1);
-  std::vector<U> rows(n * tall * c.wide * places, U(-1.f));
+  std::vector<U> rows(n * tall * c.wide * c.channels, U(-1.f));
   const int64_t volume = height * c.width;
   const std::vector<int64_t> strides =
       last ? std::vector<int64_t>{c.channels * volume, 1, 0, c.width * c.channels, c.channels}
            : std::vector<int64_t>{c.channels * volume, volume, 0, c.width, 1};
   Call call{};
-  const int64_t plane = c.wide * places;
-  call.operand[0] = operand(rows.data(), type, {n, 1, tall, c.wide, places},
-                            {tall * plane, tall * plane, plane, places, 1});
+  const int64_t plane = c.wide * c.channels;
+  call.operand[0] = operand(rows.data(), type, {n, 1, tall, c.wide, c.channels},
+                            {tall * plane, tall * plane, plane, c.channels, 1});
   call.operand[1] = operand(image.data(), DTypeOf<S>::value, {n, c.channels, 1, height, c.width},
                             strides);
-  const int64_t ints[] = {0, 1, c.before, c.groups, c.lines};
-  std::copy(ints, ints + 5, call.ints);
+  const int64_t ints[] = {0, 1, c.before, c.lines};
+  std::copy(ints, ints + 4, call.ints);
   const Kernel* kernel = find_kernel("conv_rows", type);
   ASSERT_TRUE(kernel);
   kernel->run(call, Range{0, 1, nullptr, nullptr});
   kernel->run(call, Range{1, n * ((tall + c.lines - 1) / c.lines), nullptr, nullptr});
-  const int64_t each = c.channels / c.groups;
   for (int64_t i = 0; i < static_cast<int64_t>(rows.size()); ++i) {
-    const int64_t place = i % places, group = place / c.share, channel = place % c.share;
-    const int64_t x = i / places % c.wide - c.before, y = i / places / c.wide % tall - 1;
-    const bool inside = channel < each && x >= 0 && x < c.width && y >= 0 && y < height;
-    const int64_t image_at = i / places / c.wide / tall * strides[0] + y * strides[3] +
-                             (group * each + channel) * strides[1] + x * strides[4];
+    const int64_t channel = i % c.channels, position = i / c.channels;
+    const int64_t x = position % c.wide - c.before, y = position / c.wide % tall - 1;
+    const bool inside = x >= 0 && x < c.width && y >= 0 && y < height;
+    const int64_t image_at = position / c.wide / tall * strides[0] + channel * strides[1] +
+                             y * strides[3] + x * strides[4];
     const float expected = inside ? static_cast<float>(image[image_at]) : 0.f;
     ASSERT_EQ(static_cast<float>(rows[i]), expected)
         << isa_name(kernel->isa) << " last " << last << " channels " << c.channels << " element "
@@ -64,12 +62,10 @@ void check(DType type, const Case& c, bool last) {
 }
 
 TEST(ConvRows, HoldTheImageAndZeros) {
-  const Case cases[] = {{3, 1, 3, 9, 11, 1, 1},    {3, 1, 4, 20, 22, 1, 3},
-                        {16, 1, 16, 16, 18, 1, 4}, {33, 1, 34, 17, 19, 2, 2},
-                        {33, 1, 34, 5, 7, 1, 4},   {64, 2, 32, 35, 35, 0, 3},
-                        {62, 2, 32, 30, 26, -2, 4}, {62, 2, 32, 48, 40, -2, 2},
-                        {5, 5, 2, 7, 9, 2, 1},     {70, 1, 70, 40, 44, -50, 2},
-                        {1, 1, 1, 5, 12, 9, 4}};
+  const Case cases[] = {{3, 9, 11, 1, 1},   {3, 20, 22, 1, 3},  {16, 16, 18, 1, 4},
+                        {33, 17, 19, 2, 2}, {33, 5, 7, 1, 4},   {64, 35, 35, 0, 3},
+                        {62, 30, 26, -2, 4}, {62, 48, 40, -2, 2}, {5, 7, 9, 2, 1},
+                        {70, 40, 44, -50, 2}, {1, 5, 12, 9, 4}};
   const Isa before = active_isa();
   for (Isa isa : {Isa::portable, Isa::avx2, Isa::avx512}) {
     set_active_isa(isa);
