@@ -135,6 +135,7 @@ void convolve(const at::Tensor& out, const at::Tensor& image, const at::Tensor& 
               const at::Tensor& bias, const Conv& c) {
   if (c.is_pointwise() && c.groups == 1 && convolve_pointwise(out, image, weight, bias)) return;
   if (is_depthwise(c, image, out)) return depthwise(out, image, weight, bias, c, false);
+  if (winograd(out, image, weight, bias, c, false)) return;
   const int64_t g = c.groups, *k = c.kernel;
   ConvPart part{out, weight.reshape({g, -1, weight.size(1), k[0], k[1], k[2]}), {}};
   for (int d = 0; d < kAxes; ++d)
@@ -164,6 +165,7 @@ void convolve_transposed(const at::Tensor& image, const at::Tensor& out, const a
                          const at::Tensor& bias, const Conv& c) {
   const int64_t g = c.groups, ci = image.size(1), co = weight.size(0);
   if (is_depthwise(c, image, out)) return depthwise(image, out, weight, bias, c, true);
+  if (winograd(image, out, weight, bias, c, true)) return;
   if (c.is_pointwise() && g == 1 &&
       convolve_pointwise(image, out, weight.reshape({co, ci}).t(), bias))
     return;
@@ -196,6 +198,7 @@ void convolve_transposed(const at::Tensor& image, const at::Tensor& out, const a
 void weight_gradient(const at::Tensor& grad_weight, const at::Tensor& grad_out,
                      const at::Tensor& image, const Conv& c) {
   if (is_depthwise(c, image, grad_out)) return depthwise_weight(grad_weight, grad_out, image, c);
+  if (winograd_weight(grad_weight, grad_out, image, c)) return;
   const at::ScalarType type = at::toOpMathType(image.scalar_type());
   const Axes axes = forward_axes(c);
   const at::Tensor planes = planes_of(image, axes, c.padding);

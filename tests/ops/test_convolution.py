@@ -33,6 +33,10 @@ CASES = {  # function, image, weight, options
     "one channel": (F.conv2d, (2, 1, 9, 30), (40, 1, 5, 3), {"padding": 2}),
     "long line": (F.conv1d, (1, 31, 300), (33, 31, 9), {"padding": 4, "dilation": 2}),
     "3-D dilation": (F.conv3d, (1, 9, 5, 7, 15), (34, 9, 2, 3, 3), {"dilation": (2, 1, 2)}),
+    "3x3 of 33 channels": (F.conv2d, (2, 33, 13, 18), (50, 33, 3, 3), {"padding": (1, 0)}),
+    "3x3 of 16 channels": (F.conv2d, (3, 16, 9, 8), (16, 16, 3, 3), {"padding": 2}),
+    "3x3 of many tiles": (F.conv2d, (2, 16, 130, 131), (18, 16, 3, 3), {"padding": 1}),
+    "transposed 3x3": (F.conv_transpose2d, (2, 40, 11, 9), (40, 32, 3, 3), {"padding": 1}),
     "large": (F.conv2d, (1, 40, 40, 37), (80, 40, 3, 3), {"padding": 1}),
 }
 LIMIT = {torch.float32: 3e-6, torch.float64: 1e-14, torch.bfloat16: 1e-2, torch.float16: 2e-3}

@@ -1,0 +1,2 @@
+// winograd.cpp compiled for AVX2.
+#include "winograd.cpp"

@@ -1,0 +1,2 @@
+// winograd.cpp compiled for AVX512.
+#include "winograd.cpp"
