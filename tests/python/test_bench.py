@@ -1,12 +1,17 @@
 """torch-trn bench on sizes too small to measure anything: that it works, not what it says."""
 
 import json
+import shutil
 
 import pytest
+import torch_trn.migration
 from torch_trn import _C
-from torch_trn.bench.measure import measure_limits
-from torch_trn.bench.row import Row
+from torch_trn.bench import report, rows_runtime
+from torch_trn.bench.measure import Limits, count, measure_limits
+from torch_trn.bench.row import Count, Row
 from torch_trn.cli.main import main
+
+LIMITS = Limits(1, {"portable": {"f32": 1e9, "bf16": 1e9, "i8": 1e9}}, {"memory": 1e9})
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +35,9 @@ def test_every_row_runs_on_the_device(tmp_path, capsys):
     assert not errors
     assert len(result["rows"]) > 150
     assert all(row["ratio"] > 0 and len(row["trn_seconds"]) >= 3 for row in result["rows"])
+    assert {"eager", "no profiler", "no migration"} < {row["against"] for row in result["rows"]}
+    assert [row["count"] for row in result["counts"]] == [0]
+    assert not torch_trn.migration.is_active()
     limits = result["limits"]["2"]
     assert all(rate > 0 for kinds in limits["peaks"].values() for rate in kinds.values())
     assert set(limits["copies"]) == {"L1", "L2", "L3", "memory"}
@@ -37,7 +45,30 @@ def test_every_row_runs_on_the_device(tmp_path, capsys):
     text = (tmp_path / "markdown").read_text()
     for word in (result["machine"]["processor"], result["machine"]["date"], "softmax f32 forward"):
         assert word in text
+    assert "150 dependent, replayed against eager" in text
     assert "whole steps" in capsys.readouterr().out
+
+
+def test_compiled_rows(tmp_path):
+    code = main(["bench", "--tiny", "--only", "BERT inference, compiled",
+                 "--only", "torch.compile: 25 layers", "--json", str(tmp_path / "json")])
+    rows = json.loads((tmp_path / "json").read_text())["rows"]
+    assert code == 0 and [row["against"] for row in rows] == ["compiled CPU", "eager", "default"]
+    assert not [row["error"] for row in rows if row["error"]]
+
+
+def test_what_cannot_be_counted_says_why(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    row = next(r for r in rows_runtime.rows(True) if r.title == "small operator, instructions")
+    result = count(row, 1)
+    assert result.unavailable == "valgrind is not installed" and not result.met
+    assert "not available: valgrind is not installed" in report.line(result, None)
+    assert "class=unknown" in report.as_html(({1: LIMITS}, [result]))
+
+
+def test_a_count_above_its_goal_is_missed():
+    result = count(Count("g", "n", 2, "bytes", lambda: 3), 1)
+    assert not result.met and report.cells(result, None)[0] == "-"
 
 
 def test_only_selects_rows(capsys):

@@ -5,19 +5,23 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 
 from .. import _C, trn
-from .row import Row, Work
+from .row import Count, Row, Unavailable, Work
 
 _SETTLE_SECONDS = 0.003  # lets the other side's idle threads stop spinning
 
 
 @dataclass
 class Result:
-    """Seconds of one call on each side, best and median of the samples."""
+    """Seconds of one call on each side, best and median of the samples.
+
+    ``cpu`` is the side that trn is compared with, which ``row.against`` names.
+    """
 
     row: Row
     threads: int
@@ -35,12 +39,27 @@ class Result:
 
     @property
     def ratio(self) -> float:
-        """Best time of the CPU over best time of trn: above 1 trn is faster."""
+        """Best time of the other side over best time of trn: above 1 trn is faster."""
         return self.best[0] / self.best[1]
 
     @property
     def met(self) -> bool:
         return not self.error and self.ratio >= self.row.goal
+
+
+@dataclass
+class Counted:
+    """What a Count gave, or why it gave nothing."""
+
+    row: Count
+    threads: int
+    value: float | None = None
+    error: str = ""
+    unavailable: str = ""
+
+    @property
+    def met(self) -> bool:
+        return self.value is not None and self.value <= self.row.goal
 
 
 def set_threads(threads: int) -> None:
@@ -72,23 +91,45 @@ def measure(row: Row, threads: int, *, rounds: int = 9, seconds: float = 4.0,
     torch.set_float32_matmul_precision(row.precision)
     try:
         sides = []
-        for name, finish, times in (("cpu", _no_wait, result.cpu),
-                                    ("trn", trn.synchronize, result.trn)):
-            work = row.make(torch.device(name))
-            _sample(work, 1, finish)
-            once = _sample(work, 1, finish)
-            sides.append((work, max(1, round(sample / max(once, 1e-7))), finish, times))
+        for make, device, finish, inside, times in _sides(row, result):
+            work = make(torch.device(device))
+            with inside():
+                _sample(work, 1, finish)
+                once = _sample(work, 1, finish)
+            repeats = max(1, round(sample / max(once, 1e-7)))
+            sides.append((work, repeats, finish, inside, times))
         until = time.perf_counter() + seconds
         for i in range(rounds):
             if i >= 3 and time.perf_counter() > until:
                 break
-            for work, repeats, finish, times in sides:
-                time.sleep(_SETTLE_SECONDS)
-                times.append(_sample(work, repeats, finish))
+            for work, repeats, finish, inside, times in sides:
+                with inside():
+                    time.sleep(_SETTLE_SECONDS)
+                    times.append(_sample(work, repeats, finish))
     except (RuntimeError, NotImplementedError) as error:
         result.error = str(error).splitlines()[0]
     finally:
         torch.set_float32_matmul_precision(previous)
+    return result
+
+
+def _sides(row: Row, result: Result):
+    """Of the other side and of trn's: make, device, how to wait, what to be in, the samples."""
+    other = ((row.make, "cpu", _no_wait) if row.base is None
+             else (row.base, "trn", trn.synchronize))
+    return ((*other, nullcontext, result.cpu),
+            (row.make, "trn", trn.synchronize, row.inside, result.trn))
+
+
+def count(row: Count, threads: int) -> Counted:
+    """Counts what a Count asks for."""
+    result = Counted(row, threads)
+    try:
+        result.value = row.count()
+    except Unavailable as why:
+        result.unavailable = str(why)
+    except (RuntimeError, NotImplementedError) as error:
+        result.error = str(error).splitlines()[0]
     return result
 
 

@@ -12,7 +12,6 @@ _WIDTH, _HEIGHT = 820, 360
 
 def ratio_bars(rows: list[Result]) -> str:
     """A bar a row on a logarithmic axis, with a tick at the row's goal; the line is ratio 1."""
-    rows = [r for r in rows if not r.error]
     low, high, left = 0.25, 16.0, 300
 
     def x(ratio: float) -> float:
@@ -25,7 +24,7 @@ def ratio_bars(rows: list[Result]) -> str:
         start, end = sorted((x(1), x(r.ratio)))
         parts.append(
             f"<text x={left - 6} y={y + 12} font-size=11 text-anchor=end>"
-            f"{html.escape(r.row.name)}</text>"
+            f"{html.escape(r.row.title)}</text>"
             f"<rect x={start:.1f} y={y + 3} width={max(end - start, 1):.1f} height=10 fill={color}>"
             f"<title>{r.ratio:.2f}</title></rect>"
             f"<rect x={x(r.row.goal):.1f} y={y + 1} width=2 height=14 />")

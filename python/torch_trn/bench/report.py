@@ -10,9 +10,9 @@ from collections.abc import Iterable
 import torch
 
 from .. import __version__, trn
-from .measure import Limits, Result
+from .measure import Counted, Limits, Result
 
-Run = tuple[dict[int, Limits], list[Result]]
+Run = tuple[dict[int, Limits], list[Result | Counted]]
 
 
 def machine() -> dict[str, object]:
@@ -45,19 +45,41 @@ def speed(result: Result) -> str:
 
 HEADINGS = ("", "row", "CPU best", "trn best", "trn median", "speed", "of limit", "ratio",
             "(median)", "goal")
+COUNTED = ("", "row", "count", "at most")
 
 
-def cells(result: Result, limits: Limits) -> tuple[str, ...]:
-    """The columns of one row, as HEADINGS names them."""
+def headings(results: list[Result | Counted]) -> tuple[str, ...]:
+    """The columns of a group, all of one kind."""
+    first = results[0]
+    if isinstance(first, Counted):
+        return COUNTED
+    other = "CPU" if first.row.base is None else "base"
+    return tuple(h.replace("CPU", other) for h in HEADINGS)
+
+
+def cells(result: Result | Counted, limits: Limits) -> tuple[str, ...]:
+    """The columns of one row, as headings() names them."""
     row = result.row
+    if isinstance(result, Counted):
+        return _counted_cells(result)
+    goal = f"{row.goal:.2f}".removesuffix("0")
     if result.error:
-        return ("!", row.name, *[""] * 6, result.error[:60], f"{row.goal:.1f}")
+        return ("!", row.title, *[""] * 6, result.error[:60], goal)
     cpu, ours = result.best
     share = limits.share(row, ours) if row.flops or row.bytes else 0
     medians = result.median
-    return ("ok" if result.met else "-", row.name, duration(cpu), duration(ours),
+    return ("ok" if result.met else "-", row.title, duration(cpu), duration(ours),
             duration(medians[1]), speed(result), f"{share:.0%}" if share else "",
-            f"{result.ratio:.2f}", f"{medians[0] / medians[1]:.2f}", f"{row.goal:.1f}")
+            f"{result.ratio:.2f}", f"{medians[0] / medians[1]:.2f}", goal)
+
+
+def _counted_cells(result: Counted) -> tuple[str, ...]:
+    row, goal = result.row, f"{result.row.goal:g} {result.row.unit}"
+    if result.unavailable:
+        return ("?", row.title, f"not available: {result.unavailable}", goal)
+    if result.error:
+        return ("!", row.title, result.error[:60], goal)
+    return ("ok" if result.met else "-", row.title, f"{result.value:g} {row.unit}", goal)
 
 
 def limit_lines(limits: Limits) -> Iterable[str]:
@@ -68,9 +90,11 @@ def limit_lines(limits: Limits) -> Iterable[str]:
         f"{k} {v / 1e9:.0f} GB/s" for k, v in limits.copies.items())
 
 
-def line(result: Result, limits: Limits) -> str:
+def line(result: Result | Counted, limits: Limits) -> str:
     """One row for a terminal."""
     mark, name, *rest = cells(result, limits)
+    if isinstance(result, Counted):
+        return f"{mark:>2} {name:<44} {rest[0]} (at most {rest[1]})"
     widths = (10, 10, 10, 13, 5, 6, 7, 5)
     return f"{mark:>2} {name:<44}" + " ".join(f"{c:>{w}}" for c, w in zip(rest, widths))
 
@@ -82,19 +106,28 @@ def as_json(run: Run) -> dict[str, object]:
         "machine": machine(),
         "limits": {t: {"peaks": x.peaks, "copies": x.copies} for t, x in all_limits.items()},
         "rows": [{
-            "group": r.row.group, "name": r.row.name, "threads": r.threads, "goal": r.row.goal,
-            "flops": r.row.flops, "bytes": r.row.bytes, "error": r.error,
-            "cpu_seconds": r.cpu, "trn_seconds": r.trn,
+            **_facts(r), "against": r.row.against, "flops": r.row.flops, "bytes": r.row.bytes,
+            "base_seconds" if r.row.base else "cpu_seconds": r.cpu, "trn_seconds": r.trn,
             "ratio": None if r.error else r.ratio,
-        } for r in results],
+        } for r in results if isinstance(r, Result)],
+        "counts": [{
+            **_facts(r), "unit": r.row.unit, "count": r.value, "unavailable": r.unavailable,
+        } for r in results if isinstance(r, Counted)],
     }
 
 
-def _groups(results: list[Result]) -> dict[tuple[int, str], list[Result]]:
-    groups: dict[tuple[int, str], list[Result]] = {}
+def _facts(result: Result | Counted) -> dict[str, object]:
+    row = result.row
+    return {"group": row.group, "name": row.name, "threads": result.threads, "goal": row.goal,
+            "error": result.error}
+
+
+def _groups(results: list[Result | Counted]) -> Iterable[tuple[str, list[Result | Counted]]]:
+    """Rows under one heading: of a group, and measured against the same kind of thing."""
+    groups: dict[tuple[str, tuple[str, ...]], list[Result | Counted]] = {}
     for r in results:
-        groups.setdefault((r.threads, r.row.group), []).append(r)
-    return groups
+        groups.setdefault((r.row.group, headings([r])), []).append(r)
+    return ((group, rows) for (group, _), rows in groups.items())
 
 
 def as_markdown(run: Run) -> str:
@@ -104,7 +137,9 @@ def as_markdown(run: Run) -> str:
     out = ["# Performance", "",
            "Written by `torch-trn bench --markdown docs/performance.md`. Both sides of a row do "
            "the same work in one process, in turns, on as many threads; ratio is PyTorch's CPU "
-           "time over `trn` time, of the best samples and (in brackets) of the medians. "
+           "time over `trn` time, of the best samples and (in brackets) of the medians. Where a "
+           "row says `against`, that is the other side instead of PyTorch's CPU in eager mode; "
+           "what is called base runs on `trn` too. "
            "`of limit` is the time that the machine needs at least, by its arithmetic or its "
            "memory as measured in the same run, over the time taken; a dash marks a missed goal.",
            ""]
@@ -112,11 +147,10 @@ def as_markdown(run: Run) -> str:
     for threads, limits in all_limits.items():
         out += ["", f"## {threads} thread{'s' if threads > 1 else ''}", ""]
         out += [f"- {text}" for text in limit_lines(limits)]
-        for (t, group), rows in _groups(results).items():
-            if t != threads:
-                continue
-            out += ["", f"### {group}", "", "| " + " | ".join(HEADINGS) + " |",
-                    "|" + "---|" * len(HEADINGS)]
+        for group, rows in _groups([r for r in results if r.threads == threads]):
+            columns = headings(rows)
+            out += ["", f"### {group}", "", "| " + " | ".join(columns) + " |",
+                    "|" + "---|" * len(columns)]
             out += ["| " + " | ".join(cells(r, limits)) + " |" for r in rows]
     return "\n".join(out) + "\n"
 
@@ -136,12 +170,18 @@ def as_html(run: Run) -> str:
         own = [r for r in results if r.threads == threads]
         parts.append(f"<h2>{threads} thread{'s' if threads > 1 else ''}</h2>")
         parts += [f"<p>{html.escape(text)}" for text in limit_lines(limits)]
-        parts.append(roofline(own, limits))
-        for (_, group), rows in _groups(own).items():
-            parts.append(f"<h3>{html.escape(group)}</h3>{ratio_bars(rows)}<table><tr>"
-                         + "".join(f"<th>{h}" for h in HEADINGS))
+        parts.append(roofline([r for r in own if isinstance(r, Result)], limits))
+        for group, rows in _groups(own):
+            timed = [r for r in rows if isinstance(r, Result) and not r.error]
+            parts.append(f"<h3>{html.escape(group)}</h3>{ratio_bars(timed) if timed else ''}"
+                         "<table><tr>" + "".join(f"<th>{h}" for h in headings(rows)))
             for r in rows:
-                parts.append(f"<tr class={'hit' if r.met else 'miss'}>" + "".join(
+                parts.append(f"<tr class={_mark(r)}>" + "".join(
                     f"<td>{html.escape(c)}" for c in cells(r, limits)))
             parts.append("</table>")
     return "\n".join(parts) + "\n"
+
+
+def _mark(result: Result | Counted) -> str:
+    unknown = isinstance(result, Counted) and result.unavailable
+    return "unknown" if unknown else "hit" if result.met else "miss"

@@ -1,13 +1,15 @@
-"""A row of the benchmark: the same work for two devices."""
+"""Rows of the benchmark: the same work done in two ways, or something to count."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
 
 Work = Callable[[], object]
+Make = Callable[[torch.device], Work]
 
 
 @dataclass(frozen=True)
@@ -17,16 +19,49 @@ class Row:
     ``make(device)`` builds inputs on a device and returns the function to time; it is called once
     for ``cpu`` and once for ``trn``. ``flops`` and ``bytes`` are those of one call at the least:
     every operand is read and every result written once. ``peak`` names the arithmetic.
+
+    Where trn is measured against itself, ``against`` names the other side and ``base(device)``
+    makes its work, on trn too. Samples of ``make``'s work are taken within ``inside()``, entered
+    and left outside the time. A ``slow`` row is left out of quick runs.
     """
 
     group: str
     name: str
     goal: float
-    make: Callable[[torch.device], Work] = field(repr=False)
+    make: Make = field(repr=False)
     flops: float = 0
     bytes: float = 0
     peak: str = "f32"
     precision: str = "highest"
+    against: str = "CPU"
+    base: Make | None = field(default=None, repr=False)
+    inside: Callable[[], AbstractContextManager] = field(default=nullcontext, repr=False)
+    slow: bool = False
+
+    @property
+    def title(self) -> str:
+        """The name, and what is compared with where that is not PyTorch's CPU."""
+        return self.name if self.against == "CPU" else f"{self.name} against {self.against}"
+
+
+class Unavailable(Exception):
+    """This machine cannot count it; the text says why."""
+
+
+@dataclass(frozen=True)
+class Count:
+    """A line that no clock tells: ``count()`` has to be at most ``goal``, in ``unit``."""
+
+    group: str
+    name: str
+    goal: float
+    unit: str
+    count: Callable[[], float] = field(repr=False)
+    slow: bool = False
+
+    @property
+    def title(self) -> str:
+        return self.name
 
 
 def rand(device, *shape: int, dtype=torch.float32, grad: bool = False) -> torch.Tensor:

@@ -12,6 +12,11 @@ from . import models
 from .row import Row, integers, rand
 
 
+def as_it_is(model: nn.Module) -> nn.Module:
+    """What is done to a model before its step is made: nothing."""
+    return model
+
+
 def _optimizers(tiny: bool) -> Iterator[Row]:
     shapes = [(32, 32)] * 2 if tiny else [(1024, 1024)] * 40 + [(4096, 512)] * 4 + [(1024,)] * 40
     total = sum(torch.Size(s).numel() for s in shapes)
@@ -50,24 +55,28 @@ def _recurrent(tiny: bool) -> Iterator[Row]:
                   6.0 * batch * length * 2 * gates * width * width)
 
 
+def chain(device):
+    """150 small operators, each of which needs the one before."""
+    x = rand(device, 16)
+
+    def work():
+        y = x
+        for _ in range(50):
+            y = (y + x) * 0.5
+            y = y.relu()
+        return y
+    return work
+
+
+def layers(device, wrap=as_it_is):
+    """25 small layers."""
+    torch.manual_seed(0)
+    model = wrap(models.mlp(16, 25, 4).to(device))
+    x = rand(device, 4, 16)
+    return lambda: model(x)
+
+
 def _small(tiny: bool) -> Iterator[Row]:
-    def chain(device):
-        x = rand(device, 16)
-
-        def work():
-            y = x
-            for _ in range(50):
-                y = (y + x) * 0.5
-                y = y.relu()
-            return y
-        return work
-
-    def layers(device):
-        torch.manual_seed(0)
-        model = models.mlp(16, 25, 4).to(device)
-        x = rand(device, 4, 16)
-        return lambda: model(x)
-
     yield Row("small operators", "150 dependent, 16 elements", 1.0, chain)
     yield Row("small operators", "25 layers of 16, batch 4", 1.0, layers)
 
@@ -92,29 +101,29 @@ def _inference(model: nn.Module, inputs: torch.Tensor, half: bool, device):
     return step
 
 
-def _gpt(device, tiny, half):
+def gpt(device, tiny, half=False, wrap=as_it_is):
     torch.manual_seed(0)
     vocabulary, length, width, layers, batch = (32, 8, 16, 1, 2) if tiny else (512, 256, 384, 6, 8)
     model = models.Transformer(vocabulary, length, width, layers, width // 64 or 1, True).to(device)
     ids, goal = (integers(device, vocabulary - k, batch, length) for k in (0, 1))
-    return _training(model, lambda m: F.cross_entropy(m(ids).flatten(0, 1), goal.flatten()), half,
-                     device)
+    return _training(wrap(model), lambda m: F.cross_entropy(m(ids).flatten(0, 1), goal.flatten()),
+                     half, device)
 
 
-def _resnet(device, tiny, half):
+def resnet(device, tiny, half=False, wrap=as_it_is):
     torch.manual_seed(0)
     size, width, batch = (8, 4, 2) if tiny else (32, 64, 32)
     model = models.resnet(width).to(device)
     x, goal = rand(device, batch, 3, size, size), integers(device, 10, batch)
-    return _training(model, lambda m: F.cross_entropy(m(x), goal), half, device)
+    return _training(wrap(model), lambda m: F.cross_entropy(m(x), goal), half, device)
 
 
-def _bert(device, tiny, half):
+def bert(device, tiny, half=False, wrap=as_it_is):
     torch.manual_seed(0)
     vocabulary, length, width, layers, batch = (32, 8, 16, 1, 2) if tiny else (1000, 128, 512, 4, 8)
     model = models.Transformer(vocabulary, length, width, layers, width // 64 or 1, False)
-    return _inference(model.to(device).eval(), integers(device, vocabulary, batch, length), half,
-                      device)
+    return _inference(wrap(model.to(device).eval()), integers(device, vocabulary, batch, length),
+                      half, device)
 
 
 def _lstm(device, tiny, half):
@@ -142,8 +151,8 @@ def _decode(device, tiny, half):
 
 
 _STEPS = {
-    "GPT training": (_gpt, 2.0, 1.5), "ResNet training": (_resnet, 1.5, 1.5),
-    "BERT inference": (_bert, 1.5, 1.5), "LSTM training": (_lstm, 1.5, 1.5),
+    "GPT training": (gpt, 2.0, 1.5), "ResNet training": (resnet, 1.5, 1.5),
+    "BERT inference": (bert, 1.5, 1.5), "LSTM training": (_lstm, 1.5, 1.5),
     "MLP training": (_mlp, 1.5, 1.5), "batch-1 decode": (_decode, 1.5, 1.5),
 }
 

@@ -9,9 +9,17 @@ import os
 import sys
 from collections.abc import Iterator
 
-from ..bench import report, rows_conv, rows_linear, rows_memory, rows_norm, rows_steps
-from ..bench.measure import Result, measure, measure_limits, set_threads
-from ..bench.row import Row
+from ..bench import (
+    report,
+    rows_conv,
+    rows_linear,
+    rows_memory,
+    rows_norm,
+    rows_runtime,
+    rows_steps,
+)
+from ..bench.measure import count, measure, measure_limits, set_threads
+from ..bench.row import Count, Row
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              "contains the pattern; may be given again")
     parser.add_argument("--threads", metavar="N", type=int, nargs="+", default=[],
                         help="how many threads both sides use; all cores by default")
-    parser.add_argument("--quick", action="store_true", help="fewer samples")
+    parser.add_argument("--quick", action="store_true", help="fewer samples, and no rows that "
+                        "take minutes (torch.compile, callgrind) but those that --only names")
     parser.add_argument("--tiny", action="store_true", help="tiny sizes, which measure nothing")
     parser.add_argument("--list", action="store_true", help="name the rows and stop")
     parser.add_argument("--json", metavar="FILE", nargs="?", const="-",
@@ -30,14 +39,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--markdown", metavar="FILE", help="write the tables as Markdown")
 
 
-def _rows(tiny: bool) -> Iterator[Row]:
-    for part in (rows_linear, rows_conv, rows_norm, rows_memory, rows_steps):
+def _rows(tiny: bool) -> Iterator[Row | Count]:
+    for part in (rows_linear, rows_conv, rows_norm, rows_memory, rows_steps, rows_runtime):
         yield from part.rows(tiny)
 
 
-def _wanted(row: Row, patterns: list[str]) -> bool:
-    name = f"{row.group}: {row.name}"
-    return not patterns or any(p in name or fnmatch.fnmatch(name, p) for p in patterns)
+def _wanted(row: Row | Count, patterns: list[str], quick: bool) -> bool:
+    name = f"{row.group}: {row.title}"
+    if not patterns:
+        return not (quick and row.slow)
+    return any(p in name or fnmatch.fnmatch(name, p) for p in patterns)
 
 
 def _write(path: str, text: str) -> None:
@@ -47,13 +58,14 @@ def _write(path: str, text: str) -> None:
 
 def run_bench(options: argparse.Namespace) -> int:
     """Measures and prints; 0, or 2 when no row matches."""
-    rows = [r for r in _rows(options.tiny) if _wanted(r, options.only)]
+    quick = options.quick or options.tiny
+    rows = [r for r in _rows(options.tiny) if _wanted(r, options.only, quick)]
     if not rows:
         print(f"torch-trn: no row matches {' '.join(options.only)}", file=sys.stderr)
         return 2
     if options.list:
         for row in rows:
-            print(f"{row.group}: {row.name}")
+            print(f"{row.group}: {row.title}")
         return 0
     out = sys.stderr if options.json == "-" else sys.stdout
     run = _measure_all(rows, options, out)
@@ -68,7 +80,7 @@ def run_bench(options: argparse.Namespace) -> int:
     return 0
 
 
-def _measure_all(rows: list[Row], options: argparse.Namespace, out) -> report.Run:
+def _measure_all(rows: list[Row | Count], options: argparse.Namespace, out) -> report.Run:
     quick = options.quick or options.tiny
     rounds, seconds = (3, 1.0) if quick else (9, 4.0)
     sample = 0.0 if options.tiny else 0.01
@@ -86,8 +98,8 @@ def _measure_all(rows: list[Row], options: argparse.Namespace, out) -> report.Ru
             if row.group != group:
                 group = row.group
                 print(f"-- {group}", file=out)
-            result: Result = measure(row, threads, rounds=rounds, seconds=seconds,
-                                     sample=sample)
+            result = (count(row, threads) if isinstance(row, Count) else
+                      measure(row, threads, rounds=rounds, seconds=seconds, sample=sample))
             results.append(result)
             print(report.line(result, limits), file=out, flush=True)
     return all_limits, results
