@@ -25,8 +25,15 @@ void flip(R* p, int64_t step, int64_t n, int64_t flags, bool is_complex) {
   }
 }
 
+// A number of half precision, of which only the sign is looked at.
+struct Half {
+  uint16_t bits;
+  Half operator-() const { return {static_cast<uint16_t>(bits ^ 0x8000)}; }
+};
+
 void flip_any(void* p, DType type, int64_t step, int64_t n, int64_t flags) {
   switch (type) {
+    case DType::c32: return flip(static_cast<Half*>(p), step, n, flags, true);
     case DType::c64: return flip(static_cast<float*>(p), step, n, flags, true);
     case DType::c128: return flip(static_cast<double*>(p), step, n, flags, true);
     case DType::f32: return flip(static_cast<float*>(p), step, n, flags, false);

@@ -4,6 +4,7 @@
 // Planes are [batch, channels, d, h, w] of any strides; items are planes. ints: padding before
 // each dimension [3], ints[3]: 1 to reflect, 0 to repeat the edge.
 #include "blocks.h"
+#include "complex_arithmetic.h"
 
 namespace trn {
 namespace {
@@ -54,7 +55,9 @@ void pad_backward(const Call& call, const Range& range) {
   const Operand &out = call.operand[0], &grad = call.operand[1];
   for (int64_t item = range.begin; item < range.end; ++item)
     each_element(call, grad, out, item,
-                 [&](int64_t from, int64_t to) { out.as<T>()[to] += grad.as<T>()[from]; });
+                 [&](int64_t from, int64_t to) {
+                   out.as<T>()[to] = out.as<T>()[to] + grad.as<T>()[from];
+                 });
 }
 
 TRN_REGISTER("pad", DType::u8, pad<uint8_t>);
@@ -63,6 +66,7 @@ TRN_REGISTER("pad", DType::u32, pad<uint32_t>);
 TRN_REGISTER("pad", DType::u64, pad<uint64_t>);
 TRN_REGISTER("pad", DType::c128, pad<unsigned __int128>);
 TRN_REGISTER_REALS(pad_backward);
+TRN_REGISTER_COMPLEX(pad_backward, pad_backward);
 
 }  // namespace
 }  // namespace trn

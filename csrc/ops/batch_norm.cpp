@@ -31,7 +31,8 @@ struct Planes {
   bool last;
 
   Planes(const at::Tensor& t, at::MemoryFormat format) : tensor(t.contiguous(format)) {
-    planes = tensor.reshape({t.size(0), t.size(1), -1});
+    const int64_t inner = c10::multiply_integers(t.sizes().slice(2));
+    planes = tensor.reshape({t.size(0), t.size(1), inner});
     last = t.size(1) > 1 && planes.stride(1) == 1;
   }
   int64_t rows() const { return planes.size(0) * planes.size(2); }

@@ -88,6 +88,9 @@ void prelu_backward_on_trn(at::TensorIterator& iter) {
 
 at::Tensor TRN_OP(native_dropout_backward)(const at::Tensor& grad_output, const at::Tensor& mask,
                                            double scale) {
+  TORCH_CHECK_NOT_IMPLEMENTED(grad_output.is_floating_point() || grad_output.is_complex(),
+                              "\"masked_scale_trn\" not implemented for '",
+                              toString(grad_output.scalar_type()), "'");
   at::Tensor grad_input = at::empty_like(grad_output);
   map_tensors(grad_input, {grad_output, mask}, masked_scale_family, 2, {scale});
   return grad_input;

@@ -59,7 +59,11 @@ at::Tensor& spaced(const at::Scalar& start, const at::Scalar& end, int64_t steps
   TORCH_CHECK(steps >= 0, "number of steps must be non-negative");
   if (out.numel() != steps) out.resize_({steps});
   if (steps == 0) return out;
-  const auto a = start.toComplexDouble(), b = end.toComplexDouble();
+  auto a = start.toComplexDouble(), b = end.toComplexDouble();
+  if (c10::isIntegralType(out.scalar_type(), true) && !(base && steps == 1)) {
+    a = std::trunc(a.real());  // of integers, both ends are made integers first
+    b = std::trunc(b.real());
+  }
   into(out, [&](at::Tensor& dense) {
     Launch(linspace_family, out.is_complex() ? DType::c128 : DType::f64)
         .out(dense).reals({a.real(), a.imag(), b.real(), b.imag(), base.value_or(0)})

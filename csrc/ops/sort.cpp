@@ -205,7 +205,8 @@ Pair select_rank(const char* name, const at::Tensor& self, int64_t dim, bool kee
 }
 
 at::Tensor median_of_all(const at::Tensor& self, Rank how) {
-  if (self.numel() == 0) return at::full({}, NAN, self.options());
+  if (self.numel() == 0)
+    return at::full({}, NAN, self.options().dtype(at::kFloat)).to(self.scalar_type());
   at::Tensor value = at::empty({0}, self.options()),
              index = at::empty({0}, self.options().dtype(at::kLong));
   select_rank("median", self.reshape({-1}), 0, false, how, 0, value, index);

@@ -1,9 +1,12 @@
 """The whole operator database through every check, in processes that may die.
 
-    python -m tests.ops.sweep [--types float32,...] [--checks forward,...] [--only PREFIX]
-                              [--samples N] [--processes N] [--rows FILE] [--update]
+    python -m tests.ops.sweep [--types float32,...] [--checks forward,...] [--only PREFIX,...]
+                              [--samples N] [--processes N] [--rows FILE] [--keep] [--update]
 
---update records what was seen in python/torch_trn/coverage/measured.json.
+Without options: every sample, type and check, in two processes, in half an hour on two free cores.
+--rows writes what was seen of each entry, type and check; --keep leaves there what an earlier run
+wrote of entries that this one does not sweep, so that a part can be swept again. --update records
+all of it in python/torch_trn/coverage/measured.json.
 """
 
 from __future__ import annotations
@@ -12,13 +15,14 @@ import argparse
 import contextlib
 import json
 import multiprocessing
+import os
 import sys
 import time
 import warnings
 from collections import Counter
 from multiprocessing.connection import wait
 
-LIMIT_S = 300  # an entry that takes longer is reported as hanging
+LIMIT_S = 300  # a check that takes longer is reported as hanging
 
 
 def rows_of(name: str, types: list[str], checks: list[str], limit: int | None, record: bool):
@@ -39,6 +43,7 @@ def rows_of(name: str, types: list[str], checks: list[str], limit: int | None, r
             if exclusions.reason(name, word, check):
                 continue
             row = {"entry": name, "type": word, "check": check}
+            began = time.monotonic()
             _C._reset_fallback_counts()
             recorder = Recorder()
             watch = record and check == "forward"
@@ -58,15 +63,17 @@ def rows_of(name: str, types: list[str], checks: list[str], limit: int | None, r
                 torch.trn.synchronize()
             except RuntimeError as late:
                 row["failed"] = f"late: {late}"[:500]
+            row["seconds"] = round(time.monotonic() - began, 3)
             yield row
 
 
 def work(pipe, *how):
     warnings.filterwarnings("ignore")
     import torch
-    import torch_trn  # noqa: F401
+    from torch_trn import _C
 
     torch.set_num_threads(1)
+    _C._set_compute_threads(1)
     torch.trn.set_fallback_mode("silent")
     while (name := pipe.recv()) is not None:
         try:
@@ -120,7 +127,7 @@ def sweep(names, processes, *how):
                     yield w.die("crashed")
                     row = None
                 if row is not None:
-                    w.last = (row["type"], row["check"])
+                    w.last, w.since = (row["type"], row["check"]), time.monotonic()
                     yield row
                     continue
             elif time.monotonic() - w.since > LIMIT_S:
@@ -132,6 +139,11 @@ def sweep(names, processes, *how):
                 w.give(todo.pop())
     for w in workers:
         w.pipe.send(None)
+
+
+def earlier_rows(path: str, swept: set[str]) -> list[dict]:
+    with open(path) as rows:
+        return [row for row in map(json.loads, rows) if row["entry"] not in swept]
 
 
 def main() -> int:
@@ -146,19 +158,21 @@ def main() -> int:
     parser.add_argument("--samples", type=int)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--rows", help="write each row as a line of JSON")
+    parser.add_argument("--keep", action="store_true", help="keep other entries' lines there")
     parser.add_argument("--update", action="store_true", help="record what was seen")
     options = parser.parse_args()
-    names = [n for n in ENTRIES if n.startswith(options.only)]
-    count, kept = Counter(), []
-    rows = open(options.rows, "w") if options.rows else None
-    for row in sweep(names, options.processes, options.types.split(","),
-                     options.checks.split(","), options.samples, options.update):
-        kept.append(row)
-        outcome = next((k for k in ("failed", "skipped") if k in row), "passed")
-        count[(row["type"], row["check"], outcome)] += 1
-        if outcome == "failed":
-            print(row["entry"], row["type"], row["check"], row["failed"], flush=True)
-        if rows:
+    names = [n for n in ENTRIES if n.startswith(tuple(options.only.split(",")))]
+    kept = earlier_rows(options.rows, set(names)) if options.keep else []
+    count, began = Counter(), time.monotonic()
+    with open(options.rows or os.devnull, "w") as rows:
+        rows.writelines(json.dumps(row) + "\n" for row in kept)
+        for row in sweep(names, options.processes, options.types.split(","),
+                         options.checks.split(","), options.samples, options.update):
+            kept.append(row)
+            outcome = next((k for k in ("failed", "skipped") if k in row), "passed")
+            count[(row["type"], row["check"], outcome)] += 1
+            if outcome == "failed":
+                print(row["entry"], row["type"], row["check"], row["failed"], flush=True)
             print(json.dumps(row), file=rows, flush=True)
     if options.update:
         from .record import write
@@ -166,6 +180,7 @@ def main() -> int:
         write(kept)
     for key, n in sorted(count.items()):
         print(*key, n)
+    print(f"{count.total()} rows, {(time.monotonic() - began) / 60:.0f} minutes")
     return any(outcome == "failed" for _, _, outcome in count)
 
 
