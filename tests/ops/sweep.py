@@ -30,9 +30,10 @@ def rows_of(name: str, types: list[str], checks: list[str], limit: int | None, r
     from torch_trn import _C
 
     from . import exclusions
-    from .checks import CHECKS, Skipped
+    from .checks import CHECKS
     from .opdb import ENTRIES, types_of
     from .record import Recorder
+    from .refusals import Skipped
 
     op = ENTRIES[name]
     for dtype in types_of(op):

@@ -10,7 +10,8 @@ from torch.testing._internal.common_utils import TestCase
 from torch_trn import _C
 
 from . import exclusions, opdb
-from .checks import CHECKS, Skipped
+from .checks import CHECKS
+from .refusals import Skipped
 
 ENTRIES = list(opdb.ENTRIES.values())
 for _op in ENTRIES:
