@@ -19,6 +19,9 @@ bool is_generic(DType t) { return t <= DType::i64 || t == DType::b8 || t == DTyp
 
 void matmul_into(const at::Tensor& out, const at::Tensor& left, const at::Tensor& right,
                  const at::Tensor& added, const at::Scalar& alpha, const at::Scalar& beta) {
+  TORCH_CHECK(left.scalar_type() == right.scalar_type(),
+              "expected mat1 and mat2 to have the same dtype, but got: ", left.dtype(),
+              " != ", right.dtype());
   if (out.numel() == 0) return;
   // Products are handed conjugate views as they are; the kernels read memory.
   const auto plain = [](const at::Tensor& t) {

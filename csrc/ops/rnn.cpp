@@ -1,4 +1,5 @@
 // Fused LSTM and GRU cells; layers, directions and packed sequences are PyTorch's own.
+#include <ATen/TensorUtils.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/sum.h>
@@ -12,11 +13,32 @@ namespace {
 const Family lstm_cell("lstm_cell"), lstm_cell_backward("lstm_cell_backward"),
     gru_cell("gru_cell"), gru_cell_backward("gru_cell_backward");
 
+// Gates [batch, count * hidden] of both sides, biases of as many columns, state [batch, hidden].
+void check_sizes(at::CheckedFrom cell, const at::Tensor& input_gates,
+                 const at::Tensor& hidden_gates, const at::Tensor& state,
+                 const std::optional<at::Tensor>& input_bias,
+                 const std::optional<at::Tensor>& hidden_bias, int64_t count) {
+  const at::TensorArg input(input_gates, "input_gates", 1), hidden(hidden_gates, "hidden_gates", 2),
+      previous(state, "prev_hidden", 3);
+  at::checkDim(cell, input, 2);
+  at::checkSameSize(cell, input, hidden);
+  at::checkDim(cell, previous, 2);
+  at::checkSize(cell, previous, 0, input_gates.size(0));
+  at::checkSize(cell, input, 1, state.size(1) * count);
+  int position = 4;
+  for (const auto* bias : {&input_bias, &hidden_bias}) {
+    if (dense(*bias).defined())
+      at::checkSize(cell, at::TensorArg(**bias, "bias", position), {input_gates.size(1)});
+    ++position;
+  }
+}
+
 }  // namespace
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor> TRN_OP(_thnn_fused_lstm_cell)(
     const at::Tensor& input_gates, const at::Tensor& hidden_gates, const at::Tensor& cx,
     const std::optional<at::Tensor>& input_bias, const std::optional<at::Tensor>& hidden_bias) {
+  check_sizes("_thnn_fused_lstm_cell", input_gates, hidden_gates, cx, input_bias, hidden_bias, 4);
   const at::Tensor c = cx.contiguous();
   at::Tensor gates = at::empty_like(input_gates, at::MemoryFormat::Contiguous);
   at::Tensor hy = at::empty_like(c), cy = at::empty_like(c);
@@ -44,6 +66,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> TRN_OP(_thnn_fused_lstm_cell_back
 std::tuple<at::Tensor, at::Tensor> TRN_OP(_thnn_fused_gru_cell)(
     const at::Tensor& input_gates, const at::Tensor& hidden_gates, const at::Tensor& hx,
     const std::optional<at::Tensor>& input_bias, const std::optional<at::Tensor>& hidden_bias) {
+  check_sizes("_thnn_fused_gru_cell", input_gates, hidden_gates, hx, input_bias, hidden_bias, 3);
   const at::Tensor h = hx.contiguous();
   at::Tensor hy = at::empty_like(h), workspace = at::empty({h.size(0), h.size(1) * 5}, h.options());
   Launch(gru_cell, compute_type(hx.scalar_type()))

@@ -119,3 +119,11 @@ def test_weight_only_int4(isa, m, group):
     assert packed.shape == (n // 8, k // 64, 32, 2) and packed.dtype == torch.int32
     got = torch._weight_int4pack_mm(x.to("trn"), packed, group, scale_and_zero.to("trn"))
     check(got, x.double() @ w.t(), x.double().abs() @ w.abs().t(), torch.bfloat16)
+
+
+def test_types_may_not_differ():
+    a, b = data(2, 3, 4).to("trn"), data(2, 4, 5, dtype=torch.float64).to("trn")
+    for product in (lambda: a[0] @ b[0], lambda: a @ b, lambda: a[0] @ b[0, :, 0]):
+        with pytest.raises(RuntimeError, match="same dtype|expected scalar type|to have"):
+            product()
+    (a @ b.float()).cpu()
