@@ -137,6 +137,7 @@ void conv_rows(const Call& call, const Range& range) {
 TRN_REGISTER("conv_rows", DType::f32, conv_rows<float>);
 TRN_REGISTER("conv_rows", DType::f64, conv_rows<double>);
 TRN_REGISTER("conv_rows", DType::i64, conv_rows<int64_t>);
+TRN_REGISTER("conv_rows", DType::f16, conv_rows<uint16_t>);
 TRN_REGISTER("conv_rows", DType::bf16, conv_rows<uint16_t>);
 
 }  // namespace

@@ -6,8 +6,6 @@ namespace trn {
 namespace {
 
 TRN_REGISTER_IF(has_dot_products(), "convolution", DType::bf16, convolve<PairMath>);
-TRN_REGISTER_IF(has_dot_products(), "conv_weight", DType::bf16,
-                weight_gradient<PairMath>);
 
 }  // namespace
 }  // namespace trn

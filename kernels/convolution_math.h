@@ -1,6 +1,5 @@
 // Convolutions over planes: those with few channels of results, whose weights slide along the
-// planes, and the gradient of the weight, tiles of a blocked product of results' gradients and
-// planes read where they lie. Dimensions that a convolution has not are 1.
+// planes, and gradients of such weights. Dimensions that a convolution has not are 1.
 // ints of all kernels: taps, first, step, stride, grid of each axis (convolution_geometry.h).
 #pragma once
 
@@ -151,81 +150,36 @@ struct ConvTile : ConvBase<Math> {
   }
 };
 
+// Dot products of rows of results' gradients with planes.
 template <class Math>
-struct ConvWeightTile : ConvBase<Math> {
+struct ConvDots : ConvBase<Math> {
   using Base = ConvBase<Math>;
-  using B = typename Base::B;
   using S = typename Base::S;
-  using U = typename Base::U;
   using A = typename Base::A;
   using T = typename Base::T;
   using V = typename Base::V;
-  using Base::kLanes, Base::kPer, Base::kStep, Base::call, Base::offsets;
-  const S *grad, *planes;  // of image 0
-  int64_t images, positions, grad_row, grad_image, plane_image, blocks;  // blocks of one image
+  using Base::kLanes, Base::offsets;
+  int64_t positions;
 
-  ConvWeightTile(const Call& c, const ConvAxis (&a)[kAxes], int64_t g, int64_t row, int64_t column,
-                 char* scratch)
-      : Base(c, a, g, row, column, scratch) {
-    const Operand &y = c.operand[1], &p = c.operand[2];
-    const int64_t groups = c.ints[kAxes * kAxisInts + 2];
-    images = y.sizes[0];
-    positions = y.sizes[2];
-    grad_row = y.strides[1];
-    grad_image = y.strides[0];
-    plane_image = p.sizes[1] * this->plane;
-    grad = y.as<S>() + (g * (y.sizes[1] / groups) + row) * grad_row;
-    planes = p.as<S>() + g * (p.sizes[1] / groups) * this->plane;
-    blocks = (positions + kStep - 1) / kStep;
+  ConvDots(const Call& c, const ConvAxis (&a)[kAxes], int64_t group, char* scratch)
+      : Base(c, a, group, 0, 0, scratch), positions(c.operand[1].sizes[2]) {
+    this->n = c.operand[0].sizes[1];
+    this->find_offsets(0, this->n);
   }
 
-  int64_t depth(int64_t block) const {
-    const int64_t left = positions - block % blocks * kStep;
-    return left < kStep ? left : kStep;
-  }
-  int64_t units(int64_t block) const { return (depth(block) + kPer - 1) / kPer; }
-
-  void pack_a(U* panel, int64_t row, int64_t rows, int64_t block) {
-    const S* from = grad + block / blocks * grad_image + row * grad_row + block % blocks * kStep;
-    B::pack(panel, kRowUnits, 1, from, rows, depth(block), grad_row, 1);
-  }
-  void pack_b(U* strip, int64_t column, int64_t columns, int64_t block) {
-    const S* from = planes + block / blocks * plane_image + block % blocks * kStep;
-    for (int64_t j = 0; j < columns; j += kLanes)
-      for (int64_t u = 0; u < units(block); u += kLanes) {
-        const int64_t left = depth(block) - u * kPer, rows = units(block) - u;
-        typename B::UV v[kLanes];
-        for (int64_t i = 0; i < kLanes; ++i)
-          v[i] = j + i < columns ? Math::along(from + offsets[column + j + i] + u * kPer,
-                                               left < kLanes * kPer ? left : kLanes * kPer)
-                                 : typename B::UV{};
-        transpose<typename B::UV, kLanes>(v);
-        for (int64_t i = 0; i < kLanes && i < rows; ++i)
-          *reinterpret_cast<typename B::UV*>(strip + (u + i) * B::kColumns + j) = v[i];
-      }
-  }
-  void finish(int64_t row, A* sums, A*) {
-    const Operand& out = call.operand[0];
-    const int64_t groups = call.ints[kAxes * kAxisInts + 2], n = out.sizes[1];
-    const int64_t channel = this->group * (out.sizes[0] / groups) + this->m0 + row;
-    __builtin_memcpy(out.as<A>() + channel * n + this->n0, sums, this->n * sizeof(A));
-  }
-
-  void run(char* scratch) {
-    this->find_offsets(this->n0, this->n);
-    if (this->m > kNarrow || call.operand[0].sizes[1] > kNarrowTaps / 8)
-      return B::multiply_with(*this, this->m, this->n, images * blocks, scratch);
-    A* sums = this->spare;
-    for (int64_t i = 0; i < this->m; ++i) {
-      for (int64_t j = 0; j < this->n; ++j) sums[j] = 0;
-      for (int64_t image = 0; image < images; ++image) {
-        const S* y = grad + image * grad_image + i * grad_row;
-        const S* x = planes + image * plane_image;
-        int64_t j = 0;
-        for (; j + 4 <= this->n; j += 4) dots<4>(y, x, j, sums);
-        for (; j < this->n; ++j) dots<1>(y, x, j, sums);
-      }
-      finish(i, sums, nullptr);
+  void run(int64_t row) {
+    const Operand &out = this->call.operand[0], &y = this->call.operand[1],
+                  &p = this->call.operand[2];
+    const int64_t groups = this->call.ints[kFirstFree];
+    A* sums = out.as<A>() + row * this->n;
+    for (int64_t j = 0; j < this->n; ++j) sums[j] = 0;
+    for (int64_t image = 0; image < y.sizes[0]; ++image) {
+      const S* from = y.as<S>() + image * y.strides[0] + row * y.strides[1];
+      const S* planes =
+          p.as<S>() + (image * p.sizes[1] + this->group * (p.sizes[1] / groups)) * this->plane;
+      int64_t j = 0;
+      for (; j + 4 <= this->n; j += 4) dots<4>(from, planes, j, sums);
+      for (; j < this->n; ++j) dots<1>(from, planes, j, sums);
     }
   }
 
@@ -266,26 +220,15 @@ void convolve(const Call& call, const Range& range) {
   }
 }
 
-// operands: gradient [co, ci / groups * taps] dense of the sums' type; results' gradient as planes
-// [n, co, positions] with dense rows, zero between those of the output; planes [n, ci, plane_size]
-// dense. More ints: rows (co) and columns (ci * taps) of a tile, groups. Items are (group, tile);
-// images are summed in order.
+// operands: gradient [co, ci / groups * taps] dense of the sums' type, at most kNarrowTaps wide;
+// results' gradient as planes [n, co, positions] with dense rows, zero between those of the output;
+// planes [n, ci, plane_size] dense. One more int: groups. Items are rows; images are summed in order.
 template <class Math>
-void weight_gradient(const Call& call, const Range& range) {
-  const Operand &gradient = call.operand[0], &planes = call.operand[2];
+void weight_gradient_narrow(const Call& call, const Range& range) {
   const Axes geometry = axes_of(call);
-  const int64_t tile_m = call.ints[kFirstFree], tile_n = call.ints[kFirstFree + 1];
-  const int64_t groups = call.ints[kFirstFree + 2];
-  const int64_t m = gradient.sizes[0] / groups, n = gradient.sizes[1];
-  const int64_t across = (n + tile_n - 1) / tile_n, items = (m + tile_m - 1) / tile_m * across;
-  for (int64_t item = range.begin; item < range.end; ++item) {
-    const int64_t m0 = item % items / across * tile_m, n0 = item % items % across * tile_n;
-    ConvWeightTile<Math> tile(call, geometry.axis, item / items, m0, n0, range.scratch);
-    tile.m = m - m0 < tile_m ? m - m0 : tile_m;
-    tile.n = n - n0 < tile_n ? n - n0 : tile_n;
-    tile.images = planes.sizes[0];
-    tile.run(range.scratch);
-  }
+  const int64_t each = call.operand[0].sizes[0] / call.ints[kFirstFree];
+  for (int64_t row = range.begin; row < range.end; ++row)
+    ConvDots<Math>(call, geometry.axis, row / each, range.scratch).run(row);
 }
 
 }  // namespace

@@ -18,7 +18,8 @@
 namespace trn::ops {
 namespace {
 
-const Family conv_planes("conv_planes"), convolution("convolution"), conv_weight("conv_weight");
+const Family conv_planes("conv_planes"), convolution("convolution"),
+    conv_weight_narrow("conv_weight_narrow");
 
 struct Axes {
   ConvAxis axis[kAxes];
@@ -194,12 +195,10 @@ void convolve_transposed(const at::Tensor& image, const at::Tensor& out, const a
   convolve_parts(parts, out, bias, g);
 }
 
-// Gradient of the weight: out's gradient times the image's planes, over all images in order.
-void weight_gradient(const at::Tensor& grad_weight, const at::Tensor& grad_out,
-                     const at::Tensor& image, const Conv& c) {
-  if (is_depthwise(c, image, grad_out)) return depthwise_weight(grad_weight, grad_out, image, c);
-  if (winograd_weight(grad_weight, grad_out, image, c)) return;
-  const at::ScalarType type = at::toOpMathType(image.scalar_type());
+// The same as weight_gradient() where a group has few channels of results and the image few taps:
+// dot products of planes, over all images in order.
+void weight_gradient_narrow(const at::Tensor& grad_weight, const at::Tensor& grad_out,
+                            const at::Tensor& image, const Conv& c) {
   const Axes axes = forward_axes(c);
   const at::Tensor planes = planes_of(image, axes, c.padding);
   // The same rows as the planes have, zero between the results.
@@ -208,14 +207,22 @@ void weight_gradient(const at::Tensor& grad_weight, const at::Tensor& grad_out,
   lines.axis[0].grid = c.out[0];
   const int64_t none[kAxes] = {0, 0, 0}, positions = axes.positions(grad_out.sizes());
   const at::Tensor results = planes_of(grad_out, lines, none).narrow(2, 0, positions);
-  const int64_t co = grad_weight.size(0), m = co / c.groups, n = grad_weight.numel() / co;
-  const at::Tensor sum = at::empty({co, n}, image.options().dtype(type).memory_format(std::nullopt));
-  const int64_t k = image.size(0) * positions;
-  const Tiling t = matmul_tiling(m, n, k, c.groups);
-  Launch(conv_weight, dtype_of(image))
-      .out(sum).in(results).in(planes).ints(axes.ints()).ints({t.m, t.n, c.groups})
-      .run(c.groups * t.items(), grain_for(m * n * k / t.items() / 8));
+  const int64_t co = grad_weight.size(0), n = grad_weight.numel() / co;
+  const at::Tensor sum = at::empty(
+      {co, n}, image.options().dtype(stat_type(image)).memory_format(std::nullopt));
+  Launch(conv_weight_narrow, dtype_of(image))
+      .out(sum).in(results).in(planes).ints(axes.ints()).ints({c.groups})
+      .run(co, grain_for(n * image.size(0) * positions / 8));
   at::Tensor(grad_weight).copy_(sum.view(grad_weight.sizes()));
+}
+
+void any_weight_gradient(const at::Tensor& grad_weight, const at::Tensor& grad_out,
+                         const at::Tensor& image, const Conv& c) {
+  const int64_t co = grad_weight.size(0), n = grad_weight.numel() / co;
+  if (is_depthwise(c, image, grad_out)) return depthwise_weight(grad_weight, grad_out, image, c);
+  if (winograd_weight(grad_weight, grad_out, image, c)) return;
+  const bool narrow = co / c.groups <= kNarrow && n <= kNarrowTaps / 8;
+  (narrow ? weight_gradient_narrow : weight_gradient)(grad_weight, grad_out, image, c);
 }
 
 at::MemoryFormat format_of(const at::Tensor& input, const at::Tensor& weight) {
@@ -284,7 +291,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> TRN_OP(convolution_backward_overr
     gw = at::empty(weight.sizes(), like(weight, weight.dim() >= 4 ? weight.suggest_memory_format()
                                                                    : at::MemoryFormat::Contiguous));
     if (none) gw.zero_();
-    else weight_gradient(five(gw), result, image, c);
+    else any_weight_gradient(five(gw), result, image, c);
   }
   if (output_mask[2]) {
     std::vector<int64_t> dims{0};

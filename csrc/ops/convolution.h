@@ -35,12 +35,15 @@ void depthwise(const at::Tensor& out, const at::Tensor& image, const at::Tensor&
 void depthwise_weight(const at::Tensor& grad_weight, const at::Tensor& grad_out,
                       const at::Tensor& image, const Conv& c);
 
-
 // out = the convolution of image, or its transpose (image and out exchanged in `c`), by Winograd's
 // algorithm; false where that does not apply or does not pay.
 bool winograd(const at::Tensor& out, const at::Tensor& image, const at::Tensor& weight,
               const at::Tensor& bias, const Conv& c, bool transposed);
 bool winograd_weight(const at::Tensor& grad_weight, const at::Tensor& grad_out,
+                     const at::Tensor& image, const Conv& c);
+
+// The gradient of a weight [co, ci / groups, kernel...], summed over all positions of the results.
+void weight_gradient(const at::Tensor& grad_weight, const at::Tensor& grad_out,
                      const at::Tensor& image, const Conv& c);
 
 }  // namespace trn::ops
