@@ -222,7 +222,8 @@ void convolve(const Call& call, const Range& range) {
 
 // operands: gradient [co, ci / groups * taps] dense of the sums' type, at most kNarrowTaps wide;
 // results' gradient as planes [n, co, positions] with dense rows, zero between those of the output;
-// planes [n, ci, plane_size] dense. One more int: groups. Items are rows; images are summed in order.
+// planes [n, ci, plane_size] dense. One more int: groups. Items are rows; images are
+// summed in order.
 template <class Math>
 void weight_gradient_narrow(const Call& call, const Range& range) {
   const Axes geometry = axes_of(call);

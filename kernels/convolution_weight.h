@@ -53,7 +53,8 @@ struct WeightTile {
 
   WeightTile(const Call& call, int64_t group, int64_t row, int64_t column, char* scratch)
       : grad(call.operand[1]), image(call.operand[2]),
-        axis(reinterpret_cast<const ConvTaps*>(call.ints)), table(*reinterpret_cast<Table*>(scratch)) {
+        axis(reinterpret_cast<const ConvTaps*>(call.ints)),
+        table(*reinterpret_cast<Table*>(scratch)) {
     const int64_t groups = call.ints[kConvGroups], each = grad.sizes[1] / groups;
     const int64_t tile_m = call.ints[kConvGroups + 1], tile_n = call.ints[kConvGroups + 2];
     share = image.sizes[4] / groups;
@@ -85,7 +86,8 @@ struct WeightTile {
                          (y * axis[1].stride + axis[1].first) * from[2] +
                          (x * axis[2].stride + axis[2].first) * from[3];
       const int64_t grad_at = i * to[0] + z * to[2] + y * to[3] + x * to[4];
-      const bool follows = units && grad_at - grad_before == to[4] && (!planes || at - before == step);
+      const bool follows =
+          units && grad_at - grad_before == to[4] && (!planes || at - before == step);
       if (!follows) table.run[runs++] = units, room = 0;
       if (room) {
         table.next[units - 1] = at - before;

@@ -18,7 +18,7 @@ at::Tensor image_rows(const at::Tensor& image, const Conv& c) {
   bool around = c.taps() > 1;
   for (int d = 0; d < 3; ++d) around = around || c.padding[d] > 0;
   if (!around) return image.permute({0, 2, 3, 4, 1});
-  RowsShape shape{{0, 0, 0}, {1, 1, 1}, c.groups, 1};
+  RowsShape shape{};
   for (int d = 0; d < 3; ++d) {
     shape.before[d] = c.padding[d];
     shape.size[d] = (c.out[d] - 1) * c.stride[d] + (c.kernel[d] - 1) * c.dilation[d] + 1;
@@ -39,7 +39,8 @@ void weight_gradient(const at::Tensor& grad_weight, const at::Tensor& grad_out,
   launch.out(sums).in(grad_out).in(rows);
   for (int d = 0; d < 3; ++d) launch.ints({c.kernel[d], 0, c.dilation[d], c.stride[d]});
   launch.ints({c.groups, t.rows, t.columns, t.positions})
-      .run(t.chunks * c.groups * t.down * t.across, grain_for(t.rows * t.columns * t.positions / 16));
+      .run(t.chunks * c.groups * t.down * t.across,
+           grain_for(t.rows * t.columns * t.positions / 16));
   const at::Tensor sum = t.chunks == 1 ? sums.select(0, 0) : at::sum(sums, 0);
   const int64_t *k = c.kernel, share = grad_weight.size(1);
   at::Tensor(grad_weight).copy_(sum.view({co, k[0], k[1], k[2], share}).permute({0, 4, 1, 2, 3}));

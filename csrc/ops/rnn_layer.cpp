@@ -63,11 +63,11 @@ bool same_shapes(at::TensorList params, int64_t per_layer, int64_t directions, i
                  int64_t hidden) {
   for (size_t i = 0; i < params.size(); ++i) {
     const int64_t k = static_cast<int64_t>(i);
-    const int64_t width = k / per_layer < directions ? features : directions * hidden;
-    const bool fits = k % per_layer == 0   ? params[i].sizes() == at::IntArrayRef{4 * hidden, width}
-                      : k % per_layer == 1 ? params[i].sizes() == at::IntArrayRef{4 * hidden, hidden}
-                                           : params[i].sizes() == at::IntArrayRef{4 * hidden};
-    if (!fits) return false;
+    std::vector<int64_t> shape{4 * hidden};
+    if (k % per_layer == 0)
+      shape.push_back(k / per_layer < directions ? features : directions * hidden);
+    if (k % per_layer == 1) shape.push_back(hidden);
+    if (params[i].sizes() != shape) return false;
   }
   return true;
 }
@@ -194,8 +194,8 @@ Seven TRN_OP(mkldnn_rnn_layer_backward)(
     grad_h = before, grad_c = grad_cx;
   }
   const at::Tensor all = rows_of(grad_gates);
-  // The derivative asks for all gradients at once; a layer's input is often data. Whoever calls with
-  // tensors that autograd does not know wants everything.
+  // The derivative asks for all gradients at once; a layer's input is often data. Whoever calls
+  // with tensors that autograd does not know wants everything.
   const bool known = input.requires_grad() || weight1.requires_grad() || weight2.requires_grad() ||
                      weight3.requires_grad() || hx_.requires_grad() || cx_tmp.requires_grad();
   at::Tensor grad_input;

@@ -37,6 +37,11 @@ CASES = {  # function, image, weight, options
     "3x3 of 16 channels": (F.conv2d, (3, 16, 9, 8), (16, 16, 3, 3), {"padding": 2}),
     "3x3 of many tiles": (F.conv2d, (2, 16, 130, 131), (18, 16, 3, 3), {"padding": 1}),
     "transposed 3x3": (F.conv_transpose2d, (2, 40, 11, 9), (40, 32, 3, 3), {"padding": 1}),
+    "weight in chunks": (F.conv2d, (2, 17, 70, 75), (20, 17, 5, 5), {"padding": (2, 1)}),
+    "1x1 in chunks": (F.conv2d, (3, 70, 31, 33), (45, 70, 1, 1), {}),
+    "1x1 of every third": (F.conv2d, (2, 24, 31, 34), (30, 12, 1, 1), {"stride": 3, "groups": 2}),
+    "1-D in chunks": (F.conv1d, (3, 40, 701), (37, 40, 4), {"stride": 2, "dilation": 3}),
+    "many results": (F.conv2d, (1, 9, 6, 7), (300, 9, 1, 3), {}),
     "large": (F.conv2d, (1, 40, 40, 37), (80, 40, 3, 3), {"padding": 1}),
 }
 LIMIT = {torch.float32: 3e-6, torch.float64: 1e-14, torch.bfloat16: 1e-2, torch.float16: 2e-3}
@@ -102,14 +107,28 @@ def test_an_image_whose_memory_serves_is_not_copied():
     assert (out.cpu() - F.conv2d(x.cpu(), w.cpu())).abs().max() < 1e-4
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_gradients_that_lie_anyhow(isa, dtype):
+    # Of memory that no layout has: repeated, and every second element of something larger.
+    x, w = data(2, 20, 9, 11, seed=1, dtype=dtype), data(24, 20, 2, 3, seed=2, dtype=dtype)
+    pair = [t.to(*to).requires_grad_() for to in (("trn",), (torch.float64,)) for t in (x, w)]
+    outs = [F.conv2d(*pair[k : k + 2], padding=1) for k in (0, 2)]
+    wide = data(2, 24, *[2 * n for n in outs[0].shape[2:]], seed=3, dtype=dtype)
+    for lay in (lambda t: t[:, :, ::2, ::2], lambda t: t[:1, :1, :1, :1].expand(outs[0].shape)):
+        grads = lay(wide.to("trn")), lay(wide.double())
+        got, want = (torch.autograd.grad(outs[k], pair[2 * k + 1], grads[k], retain_graph=True)[0]
+                     for k in (0, 1))
+        assert (got.cpu().double() - want).abs().max() <= LIMIT[dtype] * 8 * (want.abs().max() + 1)
+
+
 def test_bits_do_not_depend_on_threads():
     before = _C._get_compute_threads()
     try:
         results = []
         for threads in (1, 3):
             _C._set_compute_threads(threads)
-            results.append([t.cpu() for t in run("large", torch.float32, "trn", torch.float32,
-                                                 False)])
+            results.append([t.cpu() for case in ("large", "weight in chunks", "1x1 in chunks")
+                            for t in run(case, torch.float32, "trn", torch.float32, False)])
         assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
     finally:
         _C._set_compute_threads(before)
