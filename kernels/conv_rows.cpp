@@ -6,15 +6,34 @@ namespace {
 
 using TRN_ISA_NAMESPACE::convert_run;
 
-// A vector of neighbouring positions of one channel, converted.
+// What is transposed: numbers, or pairs of 16-bit numbers of two channels.
+template <class U>
+struct Square {
+  using Word = U;
+  static constexpr int64_t kChannels = 1;  // of a word
+};
+template <>
+struct Square<uint16_t> {
+  using Word = uint32_t;
+  static constexpr int64_t kChannels = 2;
+};
+
+// A vector of neighbouring positions of the channel at p, converted, or of it and the next one,
+// `apart`, if there is one.
 template <class U, class S>
-TRN_INLINE typename Vec<U>::Type load_positions(const S* p) {
-  typename Vec<U>::Type v;
-  if constexpr (sizeof(U) == sizeof(S)) {
+TRN_INLINE typename Vec<typename Square<U>::Word>::Type load_positions(const S* p, int64_t apart,
+                                                                       bool next) {
+  using Word = typename Square<U>::Word;
+  constexpr int kLanes = Vec<Word>::kLanes;
+  typename Vec<Word>::Type v;
+  if constexpr (sizeof(Word) == sizeof(S)) {
     __builtin_memcpy(&v, p, sizeof v);
   } else {
-    U x[Vec<U>::kLanes];
-    for (int i = 0; i < Vec<U>::kLanes; ++i) x[i] = static_cast<U>(p[i]);
+    Word x[kLanes];
+    for (int i = 0; i < kLanes; ++i) x[i] = static_cast<Word>(p[i]);
+    if constexpr (Square<U>::kChannels == 2)
+      if (next)
+        for (int i = 0; i < kLanes; ++i) x[i] |= static_cast<Word>(p[apart + i]) << 16;
     __builtin_memcpy(&v, x, sizeof v);
   }
   return v;
@@ -29,17 +48,21 @@ struct Box {
   // registers.
   template <class U, class S>
   void turn(U* to, const S* from, int64_t count) const {
-    using V = typename Vec<U>::Type;
-    constexpr int64_t kLanes = Vec<U>::kLanes;
+    using Word = typename Square<U>::Word;
+    using V = typename Vec<Word>::Type;
+    constexpr int64_t kLanes = Vec<Word>::kLanes, kEach = Square<U>::kChannels;
     const int64_t apart = image.strides[1];
-    for (int64_t c = 0; c < channels; c += kLanes) {
-      const int64_t bytes = (channels - c < kLanes ? channels - c : kLanes) * sizeof(U);
+    for (int64_t c = 0; c < channels; c += kLanes * kEach) {
+      const int64_t left = channels - c;
+      const int64_t bytes = (left < kLanes * kEach ? left : kLanes * kEach) * sizeof(U);
       for (int64_t x = 0; x < count; x += kLanes) {
         if (count - x < kLanes) x = count - kLanes;  // some positions once more
         V v[kLanes];
-#pragma GCC unroll 32
+#pragma GCC unroll 16
         for (int64_t i = 0; i < kLanes; ++i)
-          v[i] = c + i < channels ? load_positions<U>(from + (c + i) * apart + x) : V{};
+          v[i] = i * kEach < left ? load_positions<U>(from + (c + i * kEach) * apart + x, apart,
+                                                      i * kEach + 1 < left)
+                                  : V{};
         transpose<V, kLanes>(v);
         int64_t column = x % wide;
         U* at = to + (x / wide * pitch + column) * channels + c;

@@ -1,5 +1,5 @@
 // Direct convolutions of the plain types; halves come as float.
-#include "convolution_direct.h"
+#include "convolution_pack.h"
 
 namespace trn {
 namespace {

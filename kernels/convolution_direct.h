@@ -103,12 +103,17 @@ struct Direct {
   // All positions over a part of the depth, tile by tile; the last tile's rows are no more than
   // they have to be, and those that are too many repeat its last position.
   template <int V>
-  void pass(const S* image, const U* b, int64_t line, int64_t end) {
+  void pass(const S* image, const U* b, int64_t line, int64_t end, bool fetch) {
     const int64_t count = positions.count;
+    const int64_t last = (runs.lines[0] - 1) * runs.apart[0] + (runs.lines[1] - 1) * runs.apart[1];
     for (int64_t i = 0; i < count; i += kTileRows) {
       const S* at[kTileRows];
       for (int64_t r = 0; r < kTileRows; ++r)
         at[r] = image + positions.table.in[i + r < count ? i + r : count - 1];
+      // What the next tile is the first to read: too short runs for the processor to foresee.
+      for (int64_t r = i + kTileRows; fetch && r < i + 2 * kTileRows && r < count; ++r)
+        for (int64_t p = 0; p < depth; p += 64 / sizeof(S))
+          __builtin_prefetch(image + positions.table.in[r] + last + p);
       A* to = sums + i * kColumns;
       const A* start = line ? to : bias;
       const int64_t next = line ? kColumns : 0, left = count - i;
@@ -122,8 +127,9 @@ struct Direct {
     }
   }
 
-  // Channels [first, first + kColumns) of a group for all positions.
-  void run(int64_t group, int64_t first) {
+  // Channels [first, first + kColumns) of a group for all positions; `fetch` if the image's numbers
+  // are read for the first time.
+  void run(int64_t group, int64_t first, bool fetch) {
     const int64_t left = channels - first, width = left < kColumns ? left : kColumns;
     for (int64_t j = 0; j < kColumns; ++j) bias[j] = 0;
     if (!given.absent())
@@ -141,9 +147,9 @@ struct Direct {
     for (int64_t line = 0; line < lines; line += step) {
       const int64_t end = lines - line < step ? lines : line + step;
       if (width > kLanes)
-        pass<2>(image, b + line * units, line, end);
+        pass<2>(image, b + line * units, line, end, fetch && line == 0);
       else
-        pass<1>(image, b + line * units, line, end);
+        pass<1>(image, b + line * units, line, end, fetch && line == 0);
     }
     const int64_t at = (group * channels + first) * out.strides[1];
     if (out.dtype == DTypeOf<A>::value)
@@ -209,46 +215,9 @@ void conv_direct(const Call& call, const Range& range) {
     const int64_t begin = block * size, first = strip % strips * kConvStrip;
     if (block != found)
       d.positions.find(out, d.rows, axis, begin, all - begin < size ? all : begin + size);
-    found = block;
     for (int64_t c = first; c < first + kConvStrip && c < d.channels; c += Direct<Math>::kColumns)
-      d.run(strip / strips, c);
-  }
-}
-
-// operands: packed, for each group and kColumns of its channels a row of them for each unit of each
-// run, zero where there is none; weight [groups, channels, depth, kd, kh, kw] of any strides. ints:
-// whether taps of a line are one run; whether the last tap comes first. Items are (group, strip).
-template <class Math>
-void conv_pack(const Call& call, const Range& range) {
-  using U = typename Math::Unit;
-  using S = typename Math::Source;
-  constexpr int64_t kColumns = Direct<Math>::kColumns, kPer = Math::kPer;
-  const Operand& weight = call.operand[1];
-  const int64_t *size = weight.sizes, *stride = weight.strides;
-  const bool joined = call.ints[0], reversed = call.ints[1];
-  const int64_t across = joined ? 1 : size[5], length = joined ? size[5] * size[2] : size[2];
-  const int64_t units = Direct<Math>::units_of(length), lines = size[3] * size[4];
-  const int64_t strips = padded(size[1]) / kConvStrip;
-  const auto tap = [&](int d, int64_t k) { return (reversed ? size[d] - 1 - k : k) * stride[d]; };
-  for (int64_t c = range.begin * kConvStrip; c < range.end * kConvStrip; c += kColumns) {
-    const int64_t group = c / kConvStrip / strips, first = c - group * strips * kConvStrip;
-    const int64_t left = size[1] - first, width = left < 0 ? 0 : left < kColumns ? left : kColumns;
-    const S* corner = weight.as<S>() + group * stride[0] + first * stride[1];
-    U* to = call.operand[0].as<U>() + c * lines * across * units;
-    for (int64_t line = 0; line < lines; ++line)
-      for (int64_t x = 0; x < across; ++x)
-        for (int64_t u = 0; u < units; ++u, to += kColumns) {
-          const S* from[2];  // kPer numbers of the run
-          for (int64_t i = 0; i < kPer; ++i) {
-            const int64_t at = u * kPer + i;
-            from[i] = corner + tap(3, line / size[4]) + tap(4, line % size[4]) +
-                      tap(5, joined ? at / size[2] : x) + (joined ? at % size[2] : at) * stride[2];
-          }
-          const int64_t left = length - u * kPer, apart = kPer > 1 ? from[kPer - 1] - from[0] : 0;
-          for (int64_t j = 0; j < width; ++j)
-            to[j] = Math::gather(from[0] + j * stride[1], apart, left);
-          for (int64_t j = width; j < kColumns; ++j) to[j] = 0;
-        }
+      d.run(strip / strips, c, block != found && c == first);
+    found = block;
   }
 }
 

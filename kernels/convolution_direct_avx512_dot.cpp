@@ -1,5 +1,5 @@
 // Direct convolutions of bfloat16 through its dot product.
-#include "convolution_direct.h"
+#include "convolution_pack.h"
 #include "matmul_pairs.h"
 
 namespace trn {

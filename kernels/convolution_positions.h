@@ -45,13 +45,19 @@ struct Positions {
     int64_t z = begin / size[4] / size[3] % size[2], n = begin / size[4] / size[3] / size[2];
     count = end - begin;
     runs = 0;
-    for (int64_t i = 0; i < count; ++i) {
-      table.in[i] = n * from[0] + (z * axis[0].stride + axis[0].first) * from[1] +
-                    (y * axis[1].stride + axis[1].first) * from[2] +
-                    (x * axis[2].stride + axis[2].first) * from[3];
-      table.out[i] = n * to[0] + z * to[2] + y * to[3] + x * to[4];
-      if (i == 0 || table.out[i] - table.out[i - 1] != to[4]) table.run[runs++] = i;
-      if (++x < size[4]) continue;
+    for (int64_t i = 0; i < count;) {  // line by line
+      const int64_t left = count - i, line = size[4] - x < left ? size[4] - x : left;
+      const int64_t step = axis[2].stride * from[3];
+      const int64_t first = n * from[0] + (z * axis[0].stride + axis[0].first) * from[1] +
+                            (y * axis[1].stride + axis[1].first) * from[2] +
+                            x * step + axis[2].first * from[3];
+      const int64_t target = n * to[0] + z * to[2] + y * to[3] + x * to[4];
+      if (i == 0 || target - table.out[i - 1] != to[4]) table.run[runs++] = i;
+      for (int64_t j = 0; j < line; ++j) {
+        table.in[i + j] = first + j * step;
+        table.out[i + j] = target + j * to[4];
+      }
+      i += line;
       x = 0;
       if (++y < size[3]) continue;
       y = 0;

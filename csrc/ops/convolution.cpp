@@ -118,14 +118,9 @@ void convolve_parts(const std::vector<ConvPart>& parts, const at::Tensor& image,
 bool convolve_pointwise(const at::Tensor& out, const at::Tensor& image, const at::Tensor& weight,
                         const at::Tensor& bias) {
   const int64_t n = image.size(0), ci = image.size(1), co = weight.size(0);
-  const at::Tensor w = weight.reshape({co, ci}), x = rows_of_channels(image),
-                   y = rows_of_channels(out);
+  if (!out.is_contiguous() || !image.is_contiguous()) return false;
+  const at::Tensor w = weight.reshape({co, ci});
   const int64_t beta = bias.defined();
-  if (x.defined() && y.defined()) {
-    matmul_into(y.unsqueeze(0), x.unsqueeze(0), w.t().unsqueeze(0), bias, 1, beta);
-    return true;
-  }
-  if (!out.is_contiguous()) return false;
   matmul_into(out.view({n, co, -1}), w.unsqueeze(0).expand({n, co, ci}),
               image.reshape({n, ci, -1}), beta ? bias.view({1, co, 1}) : bias, 1, beta);
   return true;
