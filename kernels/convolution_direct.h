@@ -61,6 +61,8 @@ struct Direct {
   // sum[r] += a unit of every position, of which `part` numbers are there, times a row of weights.
   template <int R, int V, int part>
   TRN_INLINE static void add_products(AV (&sum)[R][V], const S* const* at, int64_t p, const U* b) {
+    // With vector registers to spare a compiler keeps addresses there; memory is nearer.
+    if (R * V <= kTileRows) asm("" : "+r"(at));
     UV row[V];
 #pragma GCC unroll 2
     for (int v = 0; v < V; ++v) row[v] = *reinterpret_cast<const UV*>(b + v * kLanes);
