@@ -48,7 +48,7 @@ struct ConvBase {
            char* scratch)
       : call(c), axis(a), group(g), m0(row), n0(column),
         taps(a[0].taps * a[1].taps * a[2].taps), plane(plane_size(a)),
-        offsets(reinterpret_cast<int64_t*>(scratch + kScratchBytes - (256 << 10))),
+        offsets(reinterpret_cast<int64_t*>(scratch + kScratchBytes - kSpareBytes)),
         spare(reinterpret_cast<A*>(scratch)) {}
 
   void find_offsets(int64_t first, int64_t count) {

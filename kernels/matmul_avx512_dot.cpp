@@ -14,7 +14,7 @@ struct ByteMath {
   using Unit = uint32_t;
   using Sum = int32_t;
   static constexpr int64_t kPer = 4;
-  static constexpr bool kBiased = true;
+  static constexpr bool kBiased = true, kDirect = false;
 
   TRN_INLINE static Units along(const int8_t* p, int64_t n) {
     const __mmask64 mask = n >= 64 ? ~0ull : (1ull << n) - 1;
@@ -28,6 +28,12 @@ struct ByteMath {
       unit = _mm512_or_si512(unit, _mm512_slli_epi32(row, 8 * i));
     }
     return (Units)unit;
+  }
+  TRN_INLINE static void across_strip(uint32_t* to, const int8_t* p, int64_t stride,
+                                      int64_t depth) {
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v)
+      *reinterpret_cast<Units*>(to + 16 * v) = across(p + 16 * v, stride, 16, depth);
   }
   TRN_INLINE static uint32_t gather(const int8_t* p, int64_t step, int64_t depth) {
     uint32_t unit = 0;

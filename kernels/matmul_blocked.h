@@ -10,6 +10,7 @@
 //   across(p, stride, n, depth)  one unit of each of n columns contiguous in memory; `depth`
 //                         elements of k are left
 //   multiply(sum, row, unit)     sum + row * the broadcast unit
+//   kDirect, store(to, sums, n)  whether, and how, up to n sums of a row are written as Source
 //   kBiased, bias(sum, row)      whether bias(), summed over the strip, is taken off every row
 // Everything lies in the anonymous namespace of the file that includes it: files for different
 // instruction sets share nothing.
@@ -32,8 +33,10 @@ struct Vec {
   static constexpr int kLanes = kVectorBytes / sizeof(T);
 };
 
-// Rows of packed A are this far apart: no power of two, or they would share cache sets.
-constexpr int64_t kRowUnits = kDepth + 16;
+// Rows of packed A are this far apart, or units where rows are neighbours: no powers of two, or
+// they would share cache sets.
+constexpr int64_t kRowUnits = kDepth + 16, kUnitRows = kPanelM + 16;
+constexpr int64_t kPanelUnits = kUnitRows * kRowUnits;
 
 struct Problem {
   Operand c, a, b, d;
@@ -103,6 +106,7 @@ struct Blocked {
   using AV = typename Vec<A>::Type;
   static constexpr int kLanes = Vec<U>::kLanes, kColumns = kVectors * kLanes;
   static constexpr int64_t kPer = Math::kPer;
+  static constexpr bool kDirect = Math::kDirect;
 
   // `lines` lines of `depth` elements of k (`line` and `step` apart) as rows of units.
   // Lines go `to_line` apart and units `to_unit`; one of the two is 1.
@@ -161,10 +165,64 @@ struct Blocked {
     }
   }
 
-  // acc[rows][stride] (+)= rows of a times a strip of b.
-  template <int rows>
-  static void multiply_tile(const U* a, const U* b, int64_t units, A* acc, int64_t stride,
-                            bool add) {
+  // Packs lines that are contiguous over one another, a unit of k at a time: line i of unit u at
+  // to[i / kColumns * group + i % kColumns + u * unit].
+  static void pack_across(U* to, int64_t group, int64_t unit, const S* from, int64_t lines,
+                          int64_t depth, int64_t step) {
+    for (int64_t q = 0; q < depth; q += kPer, from += kPer * step, to += unit) {
+      U* strip = to;
+      int64_t i = 0;
+      for (; i + kColumns <= lines; i += kColumns, strip += group)
+        Math::across_strip(strip, from + i, step, depth - q);
+      for (int64_t j = 0; i < lines; i += kLanes, j += kLanes)
+        *reinterpret_cast<UV*>(strip + j) =
+            Math::across(from + i, step, lines - i < kLanes ? lines - i : kLanes, depth - q);
+    }
+  }
+
+  // Rows of A as they are multiplied: unit p of row r lies at + r * row + p * sizeof(U), or, by
+  // units, at + r * sizeof(U) + p * kUnitBytes.
+  struct Rows {
+    const char* at;
+    int64_t row;
+    bool by_units;
+  };
+  static constexpr int64_t kUnitBytes = kUnitRows * sizeof(U);
+
+  // `rows` rows of `depth` elements of k, `line` and `step` apart: where they lie if whole units
+  // can be read there, else packed into the panel in the order that needs no transposition.
+  static Rows rows_of(U* panel, const S* from, int64_t rows, int64_t depth, int64_t line,
+                      int64_t step) {
+    constexpr bool whole = sizeof(S) * kPer == sizeof(U);
+    if (whole && step == 1 && depth % kPer == 0 && rows % kRows == 0)
+      return {reinterpret_cast<const char*>(from), line * static_cast<int64_t>(sizeof(S)), false};
+    const char* at = reinterpret_cast<const char*>(panel);
+    if (line == 1 && step != 1) {
+      pack_across(panel, kColumns, kUnitRows, from, rows, depth, step);
+      return {at, sizeof(U), true};
+    }
+    pack(panel, kRowUnits, 1, from, rows, depth, line, step);
+    return {at, kRowUnits * sizeof(U), false};
+  }
+
+  // Where a register tile goes: added to sums that are there already or not, kept as sums or, if
+  // `out` is not null, written as `columns` results of each row.
+  struct To {
+    A* sums;
+    int64_t stride;
+    bool add;
+    S* out;
+    int64_t row, columns;
+  };
+
+  // Rows of A times a strip of B.
+  template <int rows, bool by_units>
+  __attribute__((noinline)) static void multiply_tile(const char* a, int64_t row_bytes, const U* b,
+                                                      int64_t units, const To& to) {
+    typedef U AnyU __attribute__((aligned(1), may_alias));
+    constexpr int groups = (rows + 3) / 4;
+    const char* group[groups];
+    for (int g = 0; g < groups; ++g) group[g] = a + 4 * g * row_bytes;
     AV sum[rows][kVectors] = {};
     AV bias[kVectors] = {};
     for (int64_t p = 0; p < units; ++p) {
@@ -175,10 +233,19 @@ struct Blocked {
         for (int v = 0; v < kVectors; ++v) bias[v] = Math::bias(bias[v], row[v]);
 #pragma GCC unroll 16
       for (int r = 0; r < rows; ++r) {
+        const char* at = by_units ? a + r * sizeof(U) : group[r / 4] + r % 4 * row_bytes;
+        const U x = *reinterpret_cast<const AnyU*>(at);
 #pragma GCC unroll 2
         for (int v = 0; v < kVectors; ++v)
-          sum[r][v] = Math::multiply(sum[r][v], row[v], a[r * kRowUnits + p]);
+          sum[r][v] = Math::multiply(sum[r][v], row[v], x);
       }
+      if constexpr (by_units) a += kUnitBytes;
+      else
+#pragma GCC unroll 3
+        for (int g = 0; g < groups; ++g) {
+          group[g] += sizeof(U);
+          asm("" : "+r"(group[g]));
+        }
       b += kColumns;
     }
 #pragma GCC unroll 16
@@ -186,46 +253,73 @@ struct Blocked {
 #pragma GCC unroll 2
       for (int v = 0; v < kVectors; ++v) {
         if constexpr (Math::kBiased) sum[r][v] -= bias[v];
-        AV* to = reinterpret_cast<AV*>(acc + r * stride + v * kLanes);
-        *to = add ? *to + sum[r][v] : sum[r][v];
+        AV* before = reinterpret_cast<AV*>(to.sums + r * to.stride + v * kLanes);
+        if (to.add) sum[r][v] += *before;
+        if (!to.out) *before = sum[r][v];
       }
+    if constexpr (kDirect)
+      if (to.out)
+#pragma GCC unroll 16
+        for (int r = 0; r < rows; ++r) Math::store(to.out + r * to.row, sum[r], to.columns);
   }
 
-  static void multiply_rows(const U* a, const U* b, int64_t units, A* acc, int64_t stride,
-                            int64_t rows, bool add) {
-    if (rows >= kRows) return multiply_tile<kRows>(a, b, units, acc, stride, add);
-    if (rows > 2 * kRows / 3) return multiply_tile<kRows>(a, b, units, acc, stride, add);
-    if (rows > kRows / 3) return multiply_tile<2 * kRows / 3>(a, b, units, acc, stride, add);
-    multiply_tile<(kRows + 2) / 3>(a, b, units, acc, stride, add);
+  template <bool by_units>
+  static void multiply_rows(const char* a, int64_t row, const U* b, int64_t units, int64_t rows,
+                            const To& to) {
+    constexpr int two = 2 * kRows / 3, one = (kRows + 2) / 3;
+    if (rows > two) return multiply_tile<kRows, by_units>(a, row, b, units, to);
+    if (rows > one) return multiply_tile<two, by_units>(a, row, b, units, to);
+    multiply_tile<one, by_units>(a, row, b, units, to);
   }
 
   // m x n sums over `blocks` blocks of k, at most kDepth units each. `from` provides:
   //   units(block)                         how many units of k a block has
-  //   pack_a(panel, row, rows, block)      rows of A, kRowUnits apart
+  //   rows_of_a(panel, row, rows, block)   rows of A
   //   pack_b(strip, column, columns, block)  at most kColumns columns of B
   //   finish(row, sums, buffer)            takes a row of n sums
+  //   out(row), out_row()                  where Math::store() may put row `row` instead, null if
+  //                                        finish() has more to do, and how far apart rows are
   template <class From>
   static void multiply_with(From& from, int64_t m, int64_t n, int64_t blocks, char* scratch) {
     const int64_t stride = (n + kColumns - 1) / kColumns * kColumns;
     A* acc = reinterpret_cast<A*>(scratch);
-    U* b_panel = reinterpret_cast<U*>(acc + (kMaxTileM + kRows) * kMaxTileN);
+    U* b_panel = reinterpret_cast<U*>(acc + kMaxTile);
     U* a_panel = b_panel + kDepth * kMaxTileN;
-    A* buffer = reinterpret_cast<A*>(a_panel + (kPanelM + kRows) * kRowUnits);
+    A* buffer = reinterpret_cast<A*>(a_panel + kPanelUnits);
     // Without any k one empty block writes zeros.
     for (int64_t block = 0; block < blocks || block == 0; ++block) {
       const int64_t units = blocks ? from.units(block) : 0;
       for (int64_t j = 0; j < n; j += kColumns)
         from.pack_b(b_panel + j * kDepth, j, n - j < kColumns ? n - j : kColumns, block);
-      for (int64_t i0 = 0; i0 < m; i0 += kPanelM) {
-        const int64_t height = m - i0 < kPanelM ? m - i0 : kPanelM;
-        from.pack_a(a_panel, i0, height, block);
+      for (int64_t i0 = 0, height; i0 < m; i0 += height) {
+        // Only whole register tiles are read where they lie: the rest has a panel of its own.
+        height = m - i0 < kPanelM ? m - i0 : kPanelM;
+        if (height > kRows) height -= height % kRows;
+        const Rows a = from.rows_of_a(a_panel, i0, height, block);
+        // Sums that no other block adds to are finished in the second level.
+        A* sums = blocks > 1 ? acc + i0 * stride : acc;
+        const bool last = block + 1 >= blocks;
+        S* out = nullptr;
+        if constexpr (kDirect)
+          if (last && height % kRows == 0) out = from.out(i0);
+        To to{nullptr, stride, block > 0, nullptr, 0, 0};
         for (int64_t j = 0; j < n; j += kColumns)
-          for (int64_t i = 0; i < height; i += kRows)
-            multiply_rows(a_panel + i * kRowUnits, b_panel + j * kDepth, units,
-                          acc + (i0 + i) * stride + j, stride, height - i, block > 0);
+          for (int64_t i = 0; i < height; i += kRows) {
+            const U* strip = b_panel + j * kDepth;
+            const char* at = a.at + i * a.row;
+            to.sums = sums + i * stride + j;
+            if (out) {
+              to.row = from.out_row();
+              to.out = out + i * to.row + j;
+              to.columns = n - j;
+            }
+            if (a.by_units) multiply_rows<true>(at, 0, strip, units, height - i, to);
+            else multiply_rows<false>(at, a.row, strip, units, height - i, to);
+          }
+        if (!last || out) continue;
+        for (int64_t i = 0; i < height; ++i) from.finish(i0 + i, sums + i * stride, buffer);
       }
     }
-    for (int64_t i = 0; i < m; ++i) from.finish(i, acc + i * stride, buffer);
   }
 
   // A tile of a plain product, whose corner is (m0, n0).
@@ -239,14 +333,23 @@ struct Blocked {
       return left < kStep ? left : kStep;
     }
     int64_t units(int64_t block) const { return (depth(block) + kPer - 1) / kPer; }
-    void pack_a(U* panel, int64_t row, int64_t rows, int64_t block) {
+    Rows rows_of_a(U* panel, int64_t row, int64_t rows, int64_t block) {
       const int64_t *s = p.a.strides, at = (m0 + row) * s[1] + block * kStep * s[2];
-      pack(panel, kRowUnits, 1, p.a.as<S>() + at, rows, depth(block), s[1], s[2]);
+      return rows_of(panel, p.a.as<S>() + at, rows, depth(block), s[1], s[2]);
     }
     void pack_b(U* strip, int64_t column, int64_t columns, int64_t block) {
       const int64_t *s = p.b.strides, at = block * kStep * s[1] + (n0 + column) * s[2];
-      pack(strip, 1, kColumns, p.b.as<S>() + at, columns, depth(block), s[2], s[1]);
+      const S* from = p.b.as<S>() + at;
+      if (s[2] == 1 && s[1] != 1)
+        pack_across(strip, 0, kColumns, from, columns, depth(block), s[1]);
+      else pack(strip, 1, kColumns, from, columns, depth(block), s[2], s[1]);
     }
+    S* out(int64_t row) const {
+      const bool plain = p.alpha == 1 && (p.beta == 0 || p.d.absent()) &&
+                         p.c.dtype == DTypeOf<S>::value && p.c.strides[2] == 1;
+      return plain ? p.c.as<S>() + (m0 + row) * p.c.strides[1] + n0 : nullptr;
+    }
+    int64_t out_row() const { return p.c.strides[1]; }
     void finish(int64_t row, A* sums, A* buffer) { Math::finish(p, sums, m0 + row, n0, n, buffer); }
   };
 
@@ -258,8 +361,8 @@ struct Blocked {
     multiply_with(tile, m, n, (p.k + Tile::kStep - 1) / Tile::kStep, scratch);
   }
 
-  static_assert(((kMaxTileM + kRows) * kMaxTileN + kDepth * kMaxTileN +
-                 (kPanelM + kRows) * kRowUnits + kMaxTileN) * sizeof(U) <= kScratchBytes);
+  static_assert((kMaxTile + kDepth * kMaxTileN + kPanelUnits + kMaxTileN) * sizeof(U) <=
+                kScratchBytes - kSpareBytes);
 };
 
 // Registered form: ints[0], ints[1] are the tile's rows and columns.

@@ -20,7 +20,7 @@ struct FloatMath {
   using Sum = Unit;
   using V = typename Vec<Unit>::Type;
   static constexpr int64_t kPer = 1;
-  static constexpr bool kBiased = false;
+  static constexpr bool kBiased = false, kDirect = __is_same(S, Unit);
   static constexpr int kLanes = Vec<Unit>::kLanes;
 
   TRN_INLINE static V along(const S* p, int64_t n) {
@@ -30,8 +30,24 @@ struct FloatMath {
     return v;
   }
   TRN_INLINE static V across(const S* p, int64_t, int64_t n, int64_t) { return along(p, n); }
+  TRN_INLINE static void across_strip(Unit* to, const S* p, int64_t, int64_t) {
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v)
+      *reinterpret_cast<V*>(to + v * kLanes) = Thin<S, Unit>::load(p + v * kLanes);
+  }
   TRN_INLINE static Unit gather(const S* p, int64_t, int64_t) { return static_cast<Unit>(*p); }
   TRN_INLINE static V multiply(V sum, V row, Unit x) { return sum + row * x; }
+  TRN_INLINE static void store(S* to, const V (&sums)[kVectors], int64_t n) {
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v, n -= kLanes, to += kLanes) {
+      if (n >= kLanes) {
+        *reinterpret_cast<V*>(to) = sums[v];
+      } else {
+        for (int i = 0; i < kLanes; ++i)
+          if (i < n) to[i] = sums[v][i];
+      }
+    }
+  }
   TRN_INLINE static void finish(const Problem& p, Sum* sums, int64_t row, int64_t column,
                                 int64_t n, Sum* buffer) {
     write_row<Sum>(p, sums, row, column, n, false, buffer);

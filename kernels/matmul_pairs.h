@@ -21,7 +21,7 @@ struct PairMath {
   using Unit = uint32_t;
   using Sum = float;
   static constexpr int64_t kPer = 2;
-  static constexpr bool kBiased = false;
+  static constexpr bool kBiased = false, kDirect = true;
 
   TRN_INLINE static Units along(const bf16_t* p, int64_t n) {
     return (Units)_mm512_maskz_loadu_epi16(low_bits(n), p);
@@ -33,12 +33,30 @@ struct PairMath {
     const __m512i odd = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, p + stride));
     return (Units)_mm512_or_si512(even, _mm512_slli_epi32(odd, 16));
   }
+  TRN_INLINE static void across_strip(uint32_t* to, const bf16_t* p, int64_t stride,
+                                      int64_t depth) {
+    const __m512i even = _mm512_loadu_si512(p);
+    const __m512i odd = depth < 2 ? _mm512_setzero_si512() : _mm512_loadu_si512(p + stride);
+    _mm512_storeu_si512(to, _mm512_permutex2var_epi16(even, interleaved(0), odd));
+    _mm512_storeu_si512(to + 16, _mm512_permutex2var_epi16(even, interleaved(16), odd));
+  }
+  // The permutation that pairs elements [first, first + 16) of two vectors.
+  TRN_INLINE static __m512i interleaved(int first) {
+    typedef int16_t Words __attribute__((vector_size(64)));
+    Words w;
+    for (int i = 0; i < 32; ++i) w[i] = static_cast<int16_t>(first + i / 2 + (i & 1 ? 32 : 0));
+    return (__m512i)w;
+  }
   TRN_INLINE static uint32_t gather(const bf16_t* p, int64_t step, int64_t depth) {
     return p[0].bits | (depth > 1 ? static_cast<uint32_t>(p[step].bits) << 16 : 0);
   }
   TRN_INLINE static Floats multiply(Floats sum, Units row, uint32_t x) {
     return (Floats)_mm512_dpbf16_ps((__m512)sum, (__m512bh)row,
                                     (__m512bh)_mm512_set1_epi32(static_cast<int>(x)));
+  }
+  TRN_INLINE static void store(bf16_t* to, const Floats (&sums)[2], int64_t n) {
+    const __m512i pairs = (__m512i)_mm512_cvtne2ps_pbh((__m512)sums[1], (__m512)sums[0]);
+    _mm512_mask_storeu_epi16(to, low_bits(n), pairs);
   }
   TRN_INLINE static void finish(const Problem& p, float* sums, int64_t row, int64_t column,
                                 int64_t n, float* buffer) {

@@ -1,8 +1,8 @@
 // How matrix products are cut up; shared by the operator, which counts tiles, and the kernels.
 //
-// One item is one tile of C of one matrix of the batch. Its thread packs panels of A and B into
-// its scratch, multiplies them register tile by register tile into an accumulator of the tile, and
-// writes C once. k is never split over threads and is cut at the same places for every tile, so
+// One item is one tile of C of one matrix of the batch. Its thread packs a panel of B, and of A
+// where it must, into its scratch, multiplies them register tile by register tile into sums of the
+// tile, and writes C once. k is never split over threads and is cut at the same places for every tile, so
 // sums have one order.
 #pragma once
 
@@ -12,10 +12,11 @@
 namespace trn {
 
 inline constexpr int64_t kThin = 16;  // rows of C up to which the large factor is read in place
-inline constexpr int64_t kDepth = 192;        // of k, in units of packed memory, a panel holds
-inline constexpr int64_t kPanelM = 96;        // rows of A packed at a time
-inline constexpr int64_t kMaxTileM = 288, kMaxTileN = 512;
+inline constexpr int64_t kDepth = 256;  // of k, in units of packed memory, a panel holds
+inline constexpr int64_t kPanelM = 96;  // rows of A multiplied by the panel of B in turn
 inline constexpr int64_t kStepM = 12, kStepN = 32;  // a register tile's at most
+inline constexpr int64_t kMaxTile = 280 << 10, kMaxTileN = 512;  // sums of a tile, its columns
+inline constexpr int64_t kSpareBytes = 256 << 10;  // of scratch, behind what a tile takes
 
 TRN_INLINE bool is_thin(int64_t m, int64_t n) { return m <= kThin || n <= kThin; }
 
@@ -31,27 +32,31 @@ TRN_INLINE int64_t even_part(int64_t size, int64_t most, int64_t step) {
   return ((size + parts - 1) / parts + step - 1) / step * step;
 }
 
-// Sizes: a strip of B as wide as a register tile (kDepth x 32 floats: 24 KiB) stays in the first
-// level while the rows of A pass by, 9 KiB at a time; with more depth the two of them and the
-// accumulators push each other out of 48 KiB. The panel of B (kDepth x n), the accumulator (m x n)
-// and a panel of A (kPanelM x kDepth: 72 KiB) share the second level: n takes a quarter of it. m is as
-// large as the accumulator allows, since every tile packs its B anew (1/m of the arithmetic).
-// Tiles are even, so that no thread is left with a sliver, and there are several a thread where
-// the product is large enough to be shared at all.
-inline Tiling matmul_tiling(int64_t m, int64_t n, int64_t k, int64_t batch) {
+// Sizes: a strip of B as wide as a register tile (kDepth x 32 floats: 32 KiB) stays in the first
+// level while the rows of A pass by, 12 KiB at a time; with more depth the two of them push each
+// other out of 48 KiB. The panel of B (kDepth x n) takes a quarter of the second level, beside
+// kPanelM rows of A (96 KiB) and what passes through of the sums. Rows of A are read where they lie
+// when k is contiguous, so a narrow tile costs little; the panel of B is packed anew for each tile
+// (1/m of the arithmetic, and dear where a product is of halves), so m is as large as the scratch
+// allows. Sums of a tile wait there between blocks of k: each is touched once in kDepth products.
+// Only as many tiles are made as threads can share, and none of less than kItemProducts; they are
+// even, so that no thread is left with a sliver.
+inline Tiling matmul_tiling(int64_t m, int64_t n, int64_t k, int64_t batch, int threads) {
+  constexpr int64_t kItemProducts = 1 << 22;
+  const int64_t shares = threads == 1 ? 1 : 4 * threads;
+  const int64_t worth = batch * m * n * k / kItemProducts;
+  const int64_t items = worth < shares ? worth : shares;
   const int64_t quarter = caches().l2 / 4 / (kDepth * 4) / kStepN * kStepN;
-  int64_t most_m = kMaxTileM;
   int64_t most_n = quarter < 128 ? 128 : quarter > kMaxTileN ? kMaxTileN : quarter;
-  constexpr int64_t kItems = 8, kWorthSharing = 1 << 21;
-  Tiling t;
-  for (;;) {
+  int64_t most_m = kMaxTile / most_n - kStepM;
+  for (Tiling t;;) {
     t.m = even_part(m, most_m, kStepM);
     t.n = even_part(n, most_n, kStepN);
     t.down = (m + t.m - 1) / t.m;
     t.across = (n + t.n - 1) / t.n;
-    if (batch * t.items() >= kItems || m * n * k < kWorthSharing) return t;
-    if (most_m > 96 && t.m > 96) most_m = (most_m < t.m ? most_m : t.m) / 2;
-    else if (t.n > 64) most_n = (most_n < t.n ? most_n : t.n) / 2;
+    if (batch * t.items() >= items) return t;
+    if (t.m > kPanelM && t.m >= t.n) most_m = t.m / 2;
+    else if (t.n > 2 * kStepN) most_n = t.n / 2;
     else return t;
   }
 }

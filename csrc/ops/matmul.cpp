@@ -44,7 +44,8 @@ void matmul_into(const at::Tensor& out, const at::Tensor& left, const at::Tensor
     return;
   }
   l.reals({alpha.toDouble(), beta.toDouble()});
-  const Tiling t = is_thin(m, n) ? thin_tiling(m, n) : matmul_tiling(m, n, k, batch);
+  const Tiling t = is_thin(m, n) ? thin_tiling(m, n)
+                                 : matmul_tiling(m, n, k, batch, driver::compute_threads());
   l.ints({t.m, t.n});
   l.run(batch * t.items(), grain_for(m * n * std::max<int64_t>(k, 1) / t.items() / 8));
 }

@@ -52,7 +52,7 @@ at::Tensor& TRN_OP(_int_mm_out)(const at::Tensor& self, const at::Tensor& mat2, 
   if (out.numel() == 0) return out;
   static const Family matmul_bytes("matmul_bytes");
   const int64_t m = self.size(0), n = mat2.size(1), k = self.size(1);
-  const Tiling t = matmul_tiling(m, n, k, 1);
+  const Tiling t = matmul_tiling(m, n, k, 1, driver::compute_threads());
   Launch(matmul_bytes, DType::i8)
       .out(out.unsqueeze(0)).in(self.unsqueeze(0)).in(mat2.unsqueeze(0)).in(at::Tensor())
       .ints({t.m, t.n}).reals({1, 0})

@@ -47,7 +47,7 @@ void matmul(const Call& call, const Range& range) {
   const int64_t longer = m <= kThin ? n : m;
   const int64_t items = thin ? (longer + tile_n - 1) / tile_n : (m + tile_m - 1) / tile_m * across;
   float* sums = reinterpret_cast<float*>(range.scratch);
-  float* left = sums + kMaxTileM * kMaxTileN;
+  float* left = sums + kMaxTile;
   float* right = left + kMaxTileN * kDepth;
   for (int64_t item = range.begin; item < range.end; ++item) {
     const int64_t batch = item / items, tile = item % items;

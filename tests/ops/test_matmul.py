@@ -5,12 +5,15 @@ import itertools
 import pytest
 import torch
 
+from .compare import same_for_any_threads
+
 pytestmark = pytest.mark.usefixtures("native")
 F = torch.nn.functional
 LIMIT = {torch.float32: 2e-6, torch.float64: 1e-14, torch.bfloat16: 8e-3, torch.float16: 1e-3}
 # Around rows and columns of register tiles, thin products, panels and strips of k.
 EDGES = [(1, 17, 300), (3, 512, 33), (16, 65, 40), (17, 31, 5), (24, 33, 513), (97, 64, 256),
-         (300, 19, 257), (13, 520, 1), (289, 130, 31), (70, 1, 1030), (18, 18, 0)]
+         (300, 19, 257), (13, 520, 1), (289, 130, 31), (70, 1, 1030), (18, 18, 0),
+         (26, 40, 1040), (1120, 270, 20)]
 
 
 def data(*shape, seed=0, dtype=torch.float32):
@@ -45,6 +48,23 @@ def test_any_strides_scales_and_batches(isa, dtype):
     out = torch.empty(3, 31, 20, dtype=dtype, device="trn").transpose(1, 2)
     check(torch.bmm(tx, ty, out=out), x.double() @ y.double(),
           x.double().abs() @ y.double().abs(), dtype)
+
+
+@pytest.mark.parametrize("dtype", LIMIT)
+def test_rows_that_start_anywhere(isa, dtype):
+    # Contiguous k is read where it lies: odd distances of rows, odd first elements, a row too many.
+    wide = data(38, 1081, dtype=dtype)
+    b = data(1048, 45, seed=1, dtype=dtype)
+    for a in (wide[:37, 33:], wide[1:, 1:1049], wide[:36, 33:]):
+        on_device = wide.to("trn").as_strided(a.shape, a.stride(), a.storage_offset())
+        check(on_device @ b.to("trn"), a.double() @ b.double(),
+              a.double().abs() @ b.double().abs(), dtype)
+
+
+def test_same_bits_for_any_number_of_threads():
+    a, b = data(400, 600, dtype=torch.bfloat16), data(600, 300, seed=1, dtype=torch.bfloat16)
+    a, b = a.to("trn"), b.to("trn")
+    same_for_any_threads(lambda: [a @ b])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
