@@ -15,7 +15,8 @@ inline constexpr int64_t kThin = 16;  // rows of C up to which the large factor 
 inline constexpr int64_t kDepth = 256;  // of k, in units of packed memory, a panel holds
 inline constexpr int64_t kPanelM = 96;  // rows of A multiplied by the panel of B in turn
 inline constexpr int64_t kStepM = 12, kStepN = 32;  // a register tile's at most
-inline constexpr int64_t kMaxTile = 280 << 10, kMaxTileN = 512;  // sums of a tile, its columns
+inline constexpr int64_t kMaxTile = 280 << 10;  // sums of a tile
+inline constexpr int64_t kMaxTileM = 1104, kMaxTileN = 512;
 inline constexpr int64_t kSpareBytes = 256 << 10;  // of scratch, behind what a tile takes
 
 TRN_INLINE bool is_thin(int64_t m, int64_t n) { return m <= kThin || n <= kThin; }
@@ -48,7 +49,8 @@ inline Tiling matmul_tiling(int64_t m, int64_t n, int64_t k, int64_t batch, int 
   const int64_t items = worth < shares ? worth : shares;
   const int64_t quarter = caches().l2 / 4 / (kDepth * 4) / kStepN * kStepN;
   int64_t most_n = quarter < 128 ? 128 : quarter > kMaxTileN ? kMaxTileN : quarter;
-  int64_t most_m = kMaxTile / most_n - kStepM;
+  const int64_t room = kMaxTile / most_n - kStepM;
+  int64_t most_m = room < kMaxTileM ? room : kMaxTileM;
   for (Tiling t;;) {
     t.m = even_part(m, most_m, kStepM);
     t.n = even_part(n, most_n, kStepN);

@@ -48,7 +48,7 @@ void matmul(const Call& call, const Range& range) {
   const int64_t items = thin ? (longer + tile_n - 1) / tile_n : (m + tile_m - 1) / tile_m * across;
   float* sums = reinterpret_cast<float*>(range.scratch);
   float* left = sums + kMaxTile;
-  float* right = left + kMaxTileN * kDepth;
+  float* right = left + kMaxTileM * kDepth;
   for (int64_t item = range.begin; item < range.end; ++item) {
     const int64_t batch = item / items, tile = item % items;
     const bool by_column = thin && m > kThin;

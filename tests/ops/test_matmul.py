@@ -64,7 +64,7 @@ def test_rows_that_start_anywhere(isa, dtype):
 def test_same_bits_for_any_number_of_threads():
     a, b = data(400, 600, dtype=torch.bfloat16), data(600, 300, seed=1, dtype=torch.bfloat16)
     a, b = a.to("trn"), b.to("trn")
-    same_for_any_threads(lambda: [a @ b])
+    same_for_any_threads(lambda: a @ b)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
