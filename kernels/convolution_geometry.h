@@ -19,7 +19,7 @@ struct ConvAxis {
 inline constexpr int kAxes = 3, kAxisInts = 5;
 
 // The most channels of a group's results, and of channels * taps, of what slides along planes.
-inline constexpr int64_t kNarrow = 4, kNarrowTaps = 512;
+inline constexpr int64_t kNarrow = 4, kNarrowTaps = 2048;
 
 // What depthwise kernels have room for: taps, and numbers of the lines that one output line meets.
 inline constexpr int64_t kMostTaps = 512, kMostLineNumbers = kScratchBytes / 2 / sizeof(double);

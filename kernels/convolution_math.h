@@ -115,8 +115,9 @@ struct ConvTile : ConvBase<Math> {
     for (int64_t i = 0; i < this->m * k; ++i) factor[i] = static_cast<A>(weight[i]);
     T::by_rows(this->m, [&]<int r>(int64_t i) {
       int64_t j = 0;
-      for (; j + 4 * kLanes <= this->n; j += 4 * kLanes)
-        slide<r, 4>(factor + i * k, j, sums + i * kMaxTileN);
+      constexpr int kWide = kVectorBytes == 64 && r < 4 ? 8 : 4;
+      for (; j + kWide * kLanes <= this->n; j += kWide * kLanes)
+        slide<r, kWide>(factor + i * k, j, sums + i * kMaxTileN);
       for (; j + kLanes <= this->n; j += kLanes)
         slide<r, 1>(factor + i * k, j, sums + i * kMaxTileN);
       for (; j < this->n; ++j)
@@ -137,9 +138,11 @@ struct ConvTile : ConvBase<Math> {
     V sum[rows][vectors] = {};
     for (int64_t q = 0; q < k; ++q) {
       const S* from = planes + offsets[q] + j;
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int v = 0; v < vectors; ++v) {
         const V x = T::load(from + v * kLanes);
+        // For the positions to come: short runs of many planes, which no processor foresees.
+        __builtin_prefetch(from + (vectors + v) * kLanes);
 #pragma GCC unroll 4
         for (int r = 0; r < rows; ++r) sum[r][v] += x * factor[r * k + q];
       }
