@@ -108,8 +108,8 @@ struct Box {
   }
 };
 
-// operands: rows [n, d, h, w, channels] dense; image [n, channels, d, h, w] of any strides and of the
-// same type or, for f32, a half. ints: the place of the image's first element in the rows along d,
+// operands: rows [n, d, h, w, channels] dense; image [n, channels, d, h, w] of any strides and of
+// the same type or, for f32, a half. ints: the place of the image's first element in the rows along d,
 // h, w, which may be negative; lines of an item. Around the image is zero. Items are (n, d, lines
 // of h): several, so that more than one line is read of a channel whose positions are dense.
 template <class U>

@@ -102,36 +102,48 @@ struct Direct {
         *reinterpret_cast<AV*>(sums + r * kColumns + v * kLanes) = sum[r][v];
   }
 
-  // All positions over a part of the depth, tile by tile; the last tile's rows are no more than
-  // they have to be, and those that are too many repeat its last position.
+  // Lines [line, end) of taps for all positions, and what their tiles fetch into the caches ahead.
+  struct Pass {
+    const S* image;
+    const U* b;
+    int64_t line, end;
+    const S* next;        // of what the last taps read, where it is read for the first time
+    const char* results;  // where they are written, if a position's lie together
+  };
+
+  // Tile by tile; the last tile's rows are no more than they have to be, and those that are too
+  // many repeat its last position.
   template <int V>
-  void pass(const S* image, const U* b, int64_t line, int64_t end, bool fetch) {
-    const int64_t count = positions.count;
-    const int64_t last = (runs.lines[0] - 1) * runs.apart[0] + (runs.lines[1] - 1) * runs.apart[1];
+  void run(const Pass& p) {
+    const int64_t count = positions.count, size = dtype_size(out.dtype);
     for (int64_t i = 0; i < count; i += kTileRows) {
       const S* at[kTileRows];
       for (int64_t r = 0; r < kTileRows; ++r)
-        at[r] = image + positions.table.in[i + r < count ? i + r : count - 1];
-      // What the next tile is the first to read: too short runs for the processor to foresee.
-      for (int64_t r = i + kTileRows; fetch && r < i + 2 * kTileRows && r < count; ++r)
-        for (int64_t p = 0; p < depth; p += 64 / sizeof(S))
-          __builtin_prefetch(image + positions.table.in[r] + last + p);
+        at[r] = p.image + positions.table.in[i + r < count ? i + r : count - 1];
+      // Runs that are too short for the processor to foresee: the next tile's numbers of the image
+      // and this one's results.
+      for (int64_t r = i + kTileRows; p.next && r < i + 2 * kTileRows && r < count; ++r)
+        for (int64_t c = 0; c < depth; c += 64 / sizeof(S))
+          __builtin_prefetch(p.next + positions.table.in[r] + c);
+      for (int64_t r = i; p.results && r < i + kTileRows && r < count; ++r)
+        for (int64_t j = 0; j < V * kLanes * size; j += 64)
+          __builtin_prefetch(p.results + positions.table.out[r] * size + j, 1);
       A* to = sums + i * kColumns;
-      const A* start = line ? to : bias;
-      const int64_t next = line ? kColumns : 0, left = count - i;
+      const A* start = p.line ? to : bias;
+      const int64_t next = p.line ? kColumns : 0, left = count - i;
       constexpr int kHalf = (kTileRows + 1) / 2, kQuarter = (kTileRows + 3) / 4;
       if (left > kHalf)
-        multiply<kTileRows, V>(at, b, runs, line, end, to, start, next);
+        multiply<kTileRows, V>(at, p.b, runs, p.line, p.end, to, start, next);
       else if (left > kQuarter)
-        multiply<kHalf, V>(at, b, runs, line, end, to, start, next);
+        multiply<kHalf, V>(at, p.b, runs, p.line, p.end, to, start, next);
       else
-        multiply<kQuarter, V>(at, b, runs, line, end, to, start, next);
+        multiply<kQuarter, V>(at, p.b, runs, p.line, p.end, to, start, next);
     }
   }
 
-  // Channels [first, first + kColumns) of a group for all positions; `fetch` if the image's numbers
+  // Channels [first, first + kColumns) of a group for all positions; `fresh` if the image's numbers
   // are read for the first time.
-  void run(int64_t group, int64_t first, bool fetch) {
+  void strip(int64_t group, int64_t first, bool fresh) {
     const int64_t left = channels - first, width = left < kColumns ? left : kColumns;
     for (int64_t j = 0; j < kColumns; ++j) bias[j] = 0;
     if (!given.absent())
@@ -144,16 +156,21 @@ struct Direct {
     const int64_t lines = runs.lines[0] * runs.lines[1];
     const int64_t units = runs.across * units_of(runs.length) * kColumns;  // of a line's weights
     const int64_t most = caches().l2 / 2 / sizeof(U) / units, step = most ? most : 1;
-    const S* image = rows.as<S>() + group * depth;
     const U* b = weight.as<U>() + (group * padded(channels) + first) / kColumns * lines * units;
-    for (int64_t line = 0; line < lines; line += step) {
-      const int64_t end = lines - line < step ? lines : line + step;
-      if (width > kLanes)
-        pass<2>(image, b + line * units, line, end, fetch && line == 0);
-      else
-        pass<1>(image, b + line * units, line, end, fetch && line == 0);
-    }
     const int64_t at = (group * channels + first) * out.strides[1];
+    Pass p{rows.as<S>() + group * depth, b, 0, 0, nullptr, nullptr};
+    if (fresh)
+      p.next = p.image + (runs.lines[0] - 1) * runs.apart[0] + (runs.lines[1] - 1) * runs.apart[1];
+    if (out.strides[1] == 1) p.results = out.as<char>() + at * dtype_size(out.dtype);
+    for (; p.line < lines; p.line += step) {
+      p.end = lines - p.line < step ? lines : p.line + step;
+      p.b = b + p.line * units;
+      if (width > kLanes)
+        run<2>(p);
+      else
+        run<1>(p);
+      p.next = nullptr;
+    }
     if (out.dtype == DTypeOf<A>::value)
       write<A>(at, width);
     else if (out.dtype == DType::bf16)
@@ -162,6 +179,8 @@ struct Direct {
       write<f16_t>(at, width);
   }
 
+  // Sums to the output: position by position where channels are neighbours, else run by run of
+  // positions, transposed.
   template <class T>
   void write(int64_t at, int64_t width) {
     T* to = out.as<T>() + at;
@@ -169,10 +188,12 @@ struct Direct {
       for (int64_t i = 0; i < positions.count; ++i) {
         T* p = to + positions.table.out[i];
         const A* from = sums + i * kColumns;
-        if (width == kColumns)
-          for (int j = 0; j < kColumns; ++j) p[j] = static_cast<T>(from[j]);
-        else
+        if (width < kColumns)
           for (int64_t j = 0; j < width; ++j) p[j] = static_cast<T>(from[j]);
+        else if constexpr (requires { Math::store(p, from); })
+          Math::store(p, from);
+        else
+          for (int j = 0; j < kColumns; ++j) p[j] = static_cast<T>(from[j]);
       }
       return;
     }
@@ -218,7 +239,7 @@ void conv_direct(const Call& call, const Range& range) {
     if (block != found)
       d.positions.find(out, d.rows, axis, begin, all - begin < size ? all : begin + size);
     for (int64_t c = first; c < first + kConvStrip && c < d.channels; c += Direct<Math>::kColumns)
-      d.run(strip / strips, c, block != found && c == first);
+      d.strip(strip / strips, c, block != found && c == first);
     found = block;
   }
 }

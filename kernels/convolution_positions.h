@@ -11,8 +11,8 @@ struct ConvTaps {
   int64_t taps, first, step, stride;
 };
 
-// ints of conv_direct: three ConvTaps; groups; positions of an item; whether the taps of a line meet
-// one run of the image's memory. Positions are counted over n, d, h and w of the output; a multiple
+// ints of conv_direct: three ConvTaps; groups; positions of an item; whether the taps of a line
+// meet one run of the image's memory. Positions are counted over n, d, h and w of the output; a multiple
 // of every register tile's rows but for the last item.
 inline constexpr int kConvGroups = 12, kConvBlock = 13, kConvJoined = 14;
 inline constexpr int64_t kConvPositions = 84, kConvRows = 14;  // of an item at most; of a tile

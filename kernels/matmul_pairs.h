@@ -58,6 +58,11 @@ struct PairMath {
     const __m512i pairs = (__m512i)_mm512_cvtne2ps_pbh((__m512)sums[1], (__m512)sums[0]);
     _mm512_mask_storeu_epi16(to, low_bits(n), pairs);
   }
+  // Two vectors of sums, rounded.
+  TRN_INLINE static void store(bf16_t* to, const float* sums) {
+    const __m512bh v = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(sums + 16), _mm512_loadu_ps(sums));
+    _mm512_storeu_si512(to, (__m512i)v);
+  }
   TRN_INLINE static void finish(const Problem& p, float* sums, int64_t row, int64_t column,
                                 int64_t n, float* buffer) {
     write_row<float>(p, sums, row, column, n, false, buffer);
