@@ -1,9 +1,10 @@
 // Gradients of convolutions' weights: for every tap, results' gradients times the image it meets.
 //
 // The product runs over positions of the results, a block of them at a time. Results' gradients of
-// the block are packed once; of the image, strips of a register tile's width (channels, or channels
-// of neighbouring taps, dense in memory) are packed one after the other, and each stays in the
-// first level while all rows of the item meet it. Sums lie in the second level.
+// the block are packed once. Of the image, one strip of a register tile's width after the other
+// (channels, or channels of neighbouring taps, dense in memory) meets all rows of the item: it is
+// read where it lies or, if it has to be converted or put together, packed. Sums lie in the second
+// level.
 #pragma once
 
 #include <utility>
@@ -23,7 +24,9 @@ struct WeightTile {
   using A = typename Math::Sum;
   using UV = typename B::UV;
   using AV = typename B::AV;
-  static constexpr int64_t kPer = Math::kPer, kUnits = kDepth;  // units of a block
+  // Units of a block: strips of it in the image and of the rows share the first level.
+  static constexpr int64_t kPer = Math::kPer, kUnits = 96;
+  static constexpr bool kPlain = __is_same(S, U);  // the image's numbers are units
   static constexpr int kLanes = B::kLanes, kColumns = B::kColumns;
   // With 32 registers 14 rows of two vectors leave room for a row of the strip and one number.
   static constexpr int kTileRows = kVectorBytes == 64 ? 14 : kRows;
@@ -32,6 +35,12 @@ struct WeightTile {
   // they are. In a run, results' gradients (and planes of an image) are equally far apart.
   struct alignas(64) Table {
     int64_t image[kUnits], next[kUnits], grad[kUnits], count[kUnits], run[kUnits + 2];
+    int64_t strip[kUnits];  // and in a packed strip
+  };
+  // Where a strip lies: its unit u at[u] behind `base`.
+  struct Strip {
+    const U* base;
+    const int64_t* at;
   };
   // A part of a strip: where it lies in the image, its lanes, and how many of them are read.
   struct Piece {
@@ -71,6 +80,7 @@ struct WeightTile {
     rows = strip + kUnits * kColumns + kLanes;
     sums = reinterpret_cast<A*>(rows + kUnits * lda);
     for (int64_t i = 0; i < m * ldc; ++i) sums[i] = 0;
+    for (int64_t u = 0; u < kUnits; ++u) table.strip[u] = u * kColumns;
   }
 
   // Units from position `p` on, before `end`; returns the first position that is left.
@@ -126,7 +136,8 @@ struct WeightTile {
   }
 
   // Columns [column, column + kColumns) of the group.
-  void pack_strip(int64_t column) {
+  Strip find_strip(int64_t column) {
+    const Strip packed{strip, table.strip};
     const int64_t left = columns_all - column, width = left < kColumns ? left : kColumns;
     if (planes) {
       by_runs([&](int64_t unit, int64_t positions) {
@@ -134,10 +145,15 @@ struct WeightTile {
                 images + column * image.strides[4] + table.image[unit], width, positions,
                 image.strides[4], axis[2].stride * image.strides[3]);
       });
-      return;
+      return packed;
     }
     Piece piece[kColumns];
     const int pieces = cut(column, width, piece);
+    const bool one_run = pieces == 1 || (pieces == 2 && piece[0].lanes == kLanes &&
+                                         piece[1].from == piece[0].from + kLanes);
+    if constexpr (kPlain)
+      if (one_run && piece[pieces - 1].read == kLanes)
+        return {images + piece[0].from, table.image};
     const auto move = [&](int64_t u, const Piece& p) {
       *reinterpret_cast<UV*>(strip + u * kColumns + p.lane) =
           Math::across(images + table.image[u] + p.from, table.next[u], p.read, table.count[u]);
@@ -150,6 +166,7 @@ struct WeightTile {
     else  // a piece is written over what the one before it wrote too much
       for (int64_t u = 0; u < units; ++u)
         for (int i = 0; i < pieces; ++i) move(u, piece[i]);
+    return packed;
   }
 
   // Cuts columns in pieces that are dense in the image: channels of a tap, or of all taps of a line
@@ -179,18 +196,22 @@ struct WeightTile {
     return pieces;
   }
 
-  // sums[R][..] += R rows times V vectors of the strip.
+  // to[R][..] += R rows times V vectors of a strip. The next strip's often are the neighbours.
   template <int R, int V>
-  static void multiply(const U* a, int64_t lda, const U* b, int64_t units, A* to, int64_t ldc) {
+  static void multiply(const U* a, int64_t lda, Strip strip, int64_t units, A* to, int64_t ldc) {
     AV sum[R][V] = {};
-    for (int64_t u = 0; u < units; ++u, a += lda, b += kColumns) {
-      UV row[V];
+    for (int64_t u = 0; u < units; ++u, a += lda) {
+      const U* b = strip.base + strip.at[u];
+      UV line[V];
 #pragma GCC unroll 2
-      for (int v = 0; v < V; ++v) row[v] = *reinterpret_cast<const UV*>(b + v * kLanes);
+      for (int v = 0; v < V; ++v) {
+        line[v] = *reinterpret_cast<const UV*>(b + v * kLanes);
+        __builtin_prefetch(b + kColumns + v * kLanes);
+      }
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r)
 #pragma GCC unroll 2
-        for (int v = 0; v < V; ++v) sum[r][v] = Math::multiply(sum[r][v], row[v], a[r]);
+        for (int v = 0; v < V; ++v) sum[r][v] = Math::multiply(sum[r][v], line[v], a[r]);
     }
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r)
@@ -198,15 +219,15 @@ struct WeightTile {
       for (int v = 0; v < V; ++v) *reinterpret_cast<AV*>(to + r * ldc + v * kLanes) += sum[r][v];
   }
 
-  // All rows times the strip, in tiles of even height.
+  // All rows times a strip, in tiles of even height.
   template <int V, int... r>
-  void multiply_strip(A* to, std::integer_sequence<int, r...>) const {
-    using Tile = void (*)(const U*, int64_t, const U*, int64_t, A*, int64_t);
+  void multiply_strip(Strip with, A* to, std::integer_sequence<int, r...>) const {
+    using Tile = void (*)(const U*, int64_t, Strip, int64_t, A*, int64_t);
     static constexpr Tile kTiles[] = {&multiply<r + 1, V>...};
     const int64_t tiles = (m + kTileRows - 1) / kTileRows;
     for (int64_t t = 0, row = 0; t < tiles; ++t) {
       const int64_t next = m * (t + 1) / tiles;
-      kTiles[next - row - 1](rows + row, lda, strip, units, to + row * ldc, ldc);
+      kTiles[next - row - 1](rows + row, lda, with, units, to + row * ldc, ldc);
       row = next;
     }
   }
@@ -217,9 +238,9 @@ struct WeightTile {
       begin = find(begin, end);
       pack_rows();
       for (int64_t j = 0; j < n; j += kColumns) {
-        pack_strip(first + j);
-        if (n - j > kLanes) multiply_strip<kVectors>(sums + j, kSizes);
-        else multiply_strip<1>(sums + j, kSizes);
+        const Strip with = find_strip(first + j);
+        if (n - j > kLanes) multiply_strip<kVectors>(with, sums + j, kSizes);
+        else multiply_strip<1>(with, sums + j, kSizes);
       }
     }
   }
