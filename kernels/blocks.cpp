@@ -41,7 +41,9 @@ TRN_INLINE To convert_one(From x) {
   } else if constexpr (is_half<To>) {
     return To(static_cast<float>(x));
   } else if constexpr (is_floating<From> && !is_floating<To> && sizeof(To) < 8) {
-    return static_cast<To>(static_cast<int64_t>(x));
+    // What does not fit becomes what PyTorch's CPU makes of it: signed types by way of int32.
+    if constexpr (static_cast<To>(-1) < To(0)) return static_cast<To>(static_cast<int32_t>(x));
+    else return static_cast<To>(static_cast<int64_t>(x));
   } else {
     return static_cast<To>(x);
   }

@@ -1,7 +1,8 @@
 // A function of the host as a kernel: what a compiler made at run time, in the queue's order.
 //
-// ints: the address of void run(void* context), the address of its context. One item: the function
-// splits its work itself. The operands say what it touches, for whoever prints the packet.
+// ints: the address of void run(void* context), the address of its context, and of what frees the
+// context afterwards, or 0. One item: the function splits its work itself. The operands say what it
+// touches, for whoever prints the packet.
 #include "kernel.h"
 
 namespace trn {
@@ -9,8 +10,10 @@ namespace {
 
 void host_function(const Call& call, const Range& range) {
   if (range.begin != 0) return;
-  const auto run = reinterpret_cast<void (*)(void*)>(call.ints[0]);
-  run(reinterpret_cast<void*>(call.ints[1]));
+  using Function = void (*)(void*);
+  void* context = reinterpret_cast<void*>(call.ints[1]);
+  reinterpret_cast<Function>(call.ints[0])(context);
+  if (const auto free = reinterpret_cast<Function>(call.ints[2])) free(context);
 }
 
 TRN_REGISTER("host_function", DType::u8, host_function);

@@ -36,6 +36,22 @@ def test_training_step(python, options, autocast):
     assert result.stderr.count("host_function") >= 2  # one forward, one backward
 
 
+def test_reduced_overhead_of_inference(python):
+    result = python(
+        "import torch, torch_trn.migrate\n"
+        "from torch_trn.inductor import replay\n"
+        "model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.GELU()).cuda()\n"
+        "compiled, made = torch.compile(model, mode='reduce-overhead'), []\n"
+        "init = replay._Recording.__init__\n"
+        "replay._Recording.__init__ = lambda *a: (made.append(a), init(*a))[1]\n"
+        "with torch.inference_mode():\n"
+        "    for _ in range(5):\n"
+        "        x = torch.randn(3, 4, device='cuda')\n"
+        "        torch.testing.assert_close(compiled(x), model(x))\n"
+        "assert len(made) in (1, 2), made\n")
+    assert result.returncode == 0, result.stderr
+
+
 def test_a_graph_that_asks_for_cuda(python):
     result = python(
         "import torch, torch_trn.migrate\n"

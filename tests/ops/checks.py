@@ -73,7 +73,7 @@ def agree(op, dtype, here, got, expected) -> float:
         return opdb.compared(op, opdb.call(op, opdb.widened(here, dtype)), dtype)
 
     return opdb.worst(opdb.compared(op, got, dtype), opdb.compared(op, expected, dtype), exact,
-                      opdb.ROUGH.get(op.name, 0))
+                      opdb.rough(op, dtype))
 
 
 def form_check(change):
@@ -215,7 +215,7 @@ def vmapped(op, dtype, limit) -> float:
                 opdb.compared(op, got, dtype),
                 opdb.compared(op, expected, dtype),
                 lambda: opdb.compared(op, batched(opdb.widened(tree, dtype)), dtype),  # noqa: B023
-                opdb.ROUGH.get(op.name, 0)))
+                opdb.rough(op, dtype)))
     return largest
 
 

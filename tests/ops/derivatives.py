@@ -9,9 +9,9 @@ from torch.utils._pytree import tree_map
 from . import opdb
 from .refusals import REFUSED, Skipped, naming
 
-# How far a second gradient may lie from the CPU's in half precision: two backward passes round each
-# number on its way.
-SECOND_OF_HALVES = 0.06
+# How far a gradient and a second one may lie from the CPU's in half precision: backward passes
+# round each number on its way.
+ROUNDED = 0.045, 0.06
 
 
 def leaves(tree):
@@ -46,7 +46,7 @@ def gradient(op, dtype, limit, second=False) -> float:
     if not dtype.is_floating_point and not dtype.is_complex:
         raise Skipped("no gradient in this type")
     untold_order(op, dtype)
-    rough = SECOND_OF_HALVES if second and dtype in opdb.HALVES else opdb.ROUGH.get(op.name, 0)
+    rough = ROUNDED[second] if dtype in opdb.HALVES else opdb.rough(op, dtype)
 
     def differentiate(tree):
         inputs = leaves(tree)
@@ -100,5 +100,5 @@ def forward_mode(op, dtype, limit) -> float:
             largest = max(largest, opdb.worst(
                 tangents(opdb.on_trn(tree)), expected,
                 lambda: tangents(opdb.widened(tree, dtype)),  # noqa: B023
-                opdb.ROUGH.get(op.name, 0)))
+                opdb.rough(op, dtype)))
     return largest

@@ -49,6 +49,17 @@ class TrnWrapperCodegen(PythonWrapperCodegen):
         super().write_header()
         self.imports.splice("from torch_trn.inductor.launch import on_queue")
 
+    def generate_after_suffix(self, result) -> None:
+        super().generate_after_suffix(result)
+        # "triton" is what Inductor calls the option for every device. Saved activations leave a
+        # training step's forward as results: copying them would cost more than launches do.
+        if (config.triton.cudagraphs and V.graph.is_inference and not V.graph.mutated_inputs
+                and set(V.graph.device_types) == {"trn"}):
+            result.splice("""
+                from torch_trn.inductor.replay import Replayed
+                call = Replayed(call)
+                """)
+
     def define_kernel(self, kernel_name, kernel_body, metadata=None, gpu=True,
                       cpp_definition=None):
         load, queue = "async_compile.cpp_pybinding(", "on_queue(async_compile, "

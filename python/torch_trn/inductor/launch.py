@@ -12,7 +12,7 @@ _LAUNCH = r"""
 #include <tuple>
 #include <utility>
 struct TrnHostFunctions {{
-  void (*launch)(void (*run)(void*), void* context);
+  void (*launch)(void (*run)(void*), void* context, void (*free)(void*));
   void (*run_team)(void (*run)(void*), void* context, int threads);
   int (*team_rank)();
   int (*team_size)();
@@ -36,13 +36,13 @@ struct TrnBound {{
   static void run(void* self) {{
     auto* bound = static_cast<TrnBound*>(self);
     std::apply(bound->function, bound->args);
-    delete bound;
   }}
+  static void free(void* self) {{ delete static_cast<TrnBound*>(self); }}
 }};
 template <class... Params, class... Args>
 static void trn_launch(void (*function)(Params...), Args... args) {{
   using Bound = TrnBound<void(Params...), Args...>;
-  trn_host().launch(&Bound::run, new Bound{{function, {{args...}}}});
+  trn_host().launch(&Bound::run, new Bound{{function, {{args...}}}}, &Bound::free);
 }}
 // What the compiler makes of "omp parallel", "omp for" and "omp single" calls these; hidden, they
 // stand before OpenMP's own for this library.

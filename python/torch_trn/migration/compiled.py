@@ -35,8 +35,7 @@ def for_trn(original: Callable) -> Callable:
                 return compile_fx_inner(*args, **kwargs)
 
         _C._note_redirection(redirection)
-        # Inductor's own CUDA graphs ask CUDA's allocator; the queue needs none to be asynchronous.
-        patches = {**self.config, **(config_patches or {}), "triton.cudagraphs": False}
+        patches = {**self.config, **(config_patches or {})}
         with own_identity():
             return compile_fx(model_, inputs_, inner_compile=compile_inner,
                               config_patches=patches, compile_region_name=self.name)

@@ -122,7 +122,7 @@ refused mgpu_tune_gemm_in_file: there is nothing to tune | remove the call
 [torch]
 same device
 same Generator: torch.Generator("cuda") is trn's Philox generator with CUDA's 16-byte state
-adapted compile: Inductor's C++ loops on trn's queue; modes are accepted, no graph is captured
+adapted compile: Inductor's C++ loops on trn's queue; reduce-overhead replays graphs of inference
 same autocast amp.autocast amp.GradScaler
 same load: any map_location; files saved on CUDA open as they are
 adapted version.cuda: "13.0", for programs that ask for a lowest version

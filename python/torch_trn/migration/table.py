@@ -183,6 +183,8 @@ def _backends() -> Iterator[Patch]:
     yield Patch(cuda, "is_built", lambda: True)
     # Inductor imports this type wherever CUDA is built; only CUDA's graphs make one.
     yield Patch(torch._C, "_cuda_CUDAAllocator_AllocatorState", type("AllocatorState", (), {}))
+    # Asked before it looks whether a graph is CUDA's at all.
+    yield Patch(torch._C, "_cuda_cudaCachingAllocator_is_enabled", lambda: True)
     yield Patch(cuda, "cufft_plan_cache", stand_ins.CufftPlanCache())
     for name in ("preferred_linalg_library", "preferred_blas_library"):
         yield Patch(cuda, name, stand_ins.remembering(getattr(cuda, name)))

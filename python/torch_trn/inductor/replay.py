@@ -1,0 +1,103 @@
+"""mode="reduce-overhead": a generated function is recorded as a graph and replayed."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+
+import torch
+
+from .. import trn
+
+_MOST_RECORDINGS = 4  # inputs that keep moving between more are not worth a graph
+
+
+class _Recording:
+    """A graph of one call: inputs at `moving` are copied into its own memory, others are read where
+    they lie."""
+
+    def __init__(self, call: Callable, inputs: Sequence[torch.Tensor], moving: set[int]) -> None:
+        self.places = [t.data_ptr() for t in inputs]
+        self.own = {i: inputs[i].clone() for i in sorted(moving)}
+        self.graph = trn.TRNGraph()
+        with trn.graph(self.graph):
+            self.outputs = call([self.own.get(i, t) for i, t in enumerate(inputs)])
+        held = {t.untyped_storage().data_ptr() for t in (*inputs, *self.own.values())}
+        if any(isinstance(t, torch.Tensor) and t.untyped_storage().data_ptr() in held
+               for t in self.outputs):
+            raise RuntimeError("an output is an input's memory")
+
+    def moved(self, inputs: Sequence[torch.Tensor]) -> set[int]:
+        """The inputs that the graph does not copy and that lie elsewhere now."""
+        return {i for i, t in enumerate(inputs)
+                if i not in self.own and t.data_ptr() != self.places[i]}
+
+    def fits(self, inputs: Sequence[torch.Tensor]) -> bool:
+        return all(inputs[i].shape == t.shape for i, t in self.own.items())
+
+    def replay(self, inputs: Sequence[torch.Tensor]) -> tuple:
+        for i, t in self.own.items():
+            t.copy_(inputs[i])
+        self.graph.replay()
+        # The next replay overwrites the graph's memory.
+        return tuple(t.clone() if isinstance(t, torch.Tensor) else t for t in self.outputs)
+
+
+class Replayed:
+    """A generated inference function, recorded at its second call on a stream.
+
+    What lies where it lay at the call before (parameters) is read there at each replay, other
+    inputs are copied, results are new tensors. A function that cannot be recorded is called as it
+    is, after a warning.
+    """
+
+    def __init__(self, call: Callable) -> None:
+        self._call = call
+        self._seen: dict[int, list[int]] = {}  # by stream: where the inputs lay
+        self._recordings: dict[int, _Recording] = {}
+        self._recorded = 0
+        self._lock = threading.Lock()
+        self._plain = False
+
+    def __call__(self, args: list) -> tuple:
+        if self._plain or trn.is_current_stream_capturing():
+            return self._call(args)
+        inputs = list(args)
+        args.clear()
+        with self._lock:
+            recording = self._ready(inputs)
+            if recording is not None and recording.fits(inputs):
+                return recording.replay(inputs)
+        return self._call(inputs)
+
+    def _ready(self, inputs: list) -> _Recording | None:
+        if not all(isinstance(t, torch.Tensor) and t.is_trn for t in inputs):
+            return self._give_up("an input is no tensor on trn")
+        stream = trn.current_stream().stream_id
+        recording = self._recordings.get(stream)
+        if recording is None:
+            before = self._seen.get(stream)
+            places = self._seen[stream] = [t.data_ptr() for t in inputs]
+            if before is None:
+                return None
+            moving = {i for i, (a, b) in enumerate(zip(before, places, strict=True)) if a != b}
+        else:
+            moving = recording.moved(inputs)
+            if not moving:
+                return recording
+            moving |= set(recording.own)
+        if self._recorded == _MOST_RECORDINGS:
+            return self._give_up("its inputs keep moving")
+        self._recorded += 1
+        try:
+            self._recordings[stream] = _Recording(self._call, inputs, moving)
+        except RuntimeError as error:
+            return self._give_up(str(error).splitlines()[0])
+        return self._recordings[stream]
+
+    def _give_up(self, why: str) -> None:
+        self._plain = True
+        self._recordings.clear()
+        warnings.warn(f'mode="reduce-overhead" runs a function without a graph: {why}',
+                      stacklevel=2)
