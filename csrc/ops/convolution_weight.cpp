@@ -1,6 +1,6 @@
 // Gradients of convolutions' weights: products of results' gradients and images over positions.
+#include <ATen/ops/add.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/sum.h>
 
 #include "convolution_positions.h"
 #include "convolution_weight_tiles.h"
@@ -41,7 +41,8 @@ void weight_gradient(const at::Tensor& grad_weight, const at::Tensor& grad_out,
   launch.ints({c.groups, t.rows, t.columns, t.positions})
       .run(t.chunks * c.groups * t.down * t.across,
            grain_for(t.rows * t.columns * t.positions / 16));
-  const at::Tensor sum = t.chunks == 1 ? sums.select(0, 0) : at::sum(sums, 0);
+  at::Tensor sum = sums.select(0, 0);
+  for (int64_t k = 1; k < t.chunks; ++k) sum.add_(sums.select(0, k));
   const int64_t *k = c.kernel, share = grad_weight.size(1);
   at::Tensor(grad_weight).copy_(sum.view({co, k[0], k[1], k[2], share}).permute({0, 4, 1, 2, 3}));
 }
