@@ -9,6 +9,7 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "base/wait.h"
 #include "bind/bind.h"
 
 namespace py = pybind11;
@@ -116,6 +117,12 @@ std::string text(int32_t site) {
   return site > 0 && static_cast<size_t>(site) < s.texts.size() ? s.texts[site] : std::string();
 }
 
+void* leave_python() {
+  const bool held = Py_IsInitialized() && !finalising() && PyGILState_Check();
+  return held ? PyEval_SaveThread() : nullptr;
+}
+void enter_python(void* state) { PyEval_RestoreThread(static_cast<PyThreadState*>(state)); }
+
 }  // namespace
 
 void add_site(py::module_& m) {
@@ -124,6 +131,7 @@ void add_site(py::module_& m) {
   m.def("_capture_site", &capture);
   m.def("_site_text", &text);
   set_site_hooks(&capture, &text);
+  set_wait_hooks(&leave_python, &enter_python);
 }
 
 }  // namespace trn::bind

@@ -7,6 +7,8 @@
 #include <thread>
 #include <utility>
 
+#include "base/wait.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #define TRN_PAUSE() _mm_pause()
@@ -91,12 +93,20 @@ Queue::Line* Queue::reserve(uint64_t lines) {
   return &ring_[written_ % kLines];
 }
 
+// One at a time. Who is before may have found the ring full, and wait for long.
+void Queue::become_producer() {
+  const auto mine = [&] { return !producing_.test_and_set(std::memory_order_acquire); };
+  if (mine() || spin(mine, kWaiterSpin)) return;
+  const WaitScope waiting;
+  while (!mine()) std::this_thread::yield();
+}
+
 uint64_t Queue::push(const Packet& packet) {
   size_t bytes = sizeof(Record);
   Packet& p = const_cast<Packet&>(packet);  // read only
   pieces(p, [&](void*, size_t n) { bytes += n; });
   const Record record{static_cast<uint32_t>((bytes + sizeof(Line) - 1) / sizeof(Line)), 1};
-  while (producing_.test_and_set(std::memory_order_acquire)) TRN_PAUSE();
+  become_producer();
   char* to = reserve(record.lines)->bytes;
   std::memcpy(to, &record, sizeof(record));
   to += sizeof(record);
@@ -158,6 +168,7 @@ void Queue::pop() {
 void Queue::wait(uint64_t value) {
   const auto done = [&] { return done_.load(std::memory_order_seq_cst) >= value; };
   if (spin(done, kWaiterSpin)) return;
+  const WaitScope waiting;
   std::unique_lock lock(mutex_);
   for (;;) {
     wanted_.store(std::min(wanted_.load(std::memory_order_seq_cst), value),

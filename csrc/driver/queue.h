@@ -42,6 +42,7 @@ class Queue {
   // 2000 are in flight within a second-level cache; a producer waits beyond that.
   static constexpr uint64_t kLines = 8192;
 
+  void become_producer();
   Line* reserve(uint64_t lines);
 
   std::unique_ptr<Line[]> ring_;

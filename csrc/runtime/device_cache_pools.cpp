@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/wait.h"
 #include "runtime/device_cache.h"
 
 namespace trn::runtime {
@@ -11,6 +12,7 @@ namespace {
 // Queued work may still use cached memory. A graph's memory is used on any stream it is replayed
 // on, so for a private pool all streams count.
 void wait_for_users(driver::Device& d, const Block& block) {
+  const WaitKeepingLocks keeping;  // the cache's is held
   if (block.pool->pair->id != c10::MempoolId_t{0, 0})
     return wait_for_queues(block.device);
   driver::Queue* queue = queue_of(block.stream);

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 from typing import Any
 
@@ -28,8 +29,17 @@ def _attempt() -> str:
     return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") if one_host else "0"
 
 
+@functools.cache
+def _shard() -> None:
+    # Not when torch_trn is imported: it takes DTensor's import with it.
+    from . import sharding
+
+    sharding.register()
+
+
 def _create(options: Any, _: Any = None) -> Any:
     """One group's backend, with a Gloo group of its own as its transport."""
+    _shard()
     store = dist.PrefixStore(f"{NAME}/{_attempt()}", options.store)
     rank, size, timeout = options.group_rank, options.group_size, options.timeout
     transport = dist.ProcessGroupGloo(store, rank, size, timeout=timeout)

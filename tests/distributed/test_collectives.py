@@ -170,6 +170,35 @@ def test_collectives(ranks, code, size):
     ranks(code, size)
 
 
+# DTensor calls operators under Python's lock. The queue fills up behind the second collective, and
+# the end of the first drops the last reference of a tensor that Python knew.
+FULL_QUEUE = """
+import time
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Replicate, distribute_tensor
+mesh = init_device_mesh("trn", (size,))
+x = distribute_tensor(torch.zeros(4, device=device), mesh, [Replicate()])
+t = torch.full((4,), float(rank), device=device)
+torch._foreach_div_([x] * 50, [1.0] * 50)
+if rank:
+    time.sleep(2)
+dist.all_reduce(t, async_op=True)
+del t
+t = torch.full((4,), float(rank), device=device)
+dist.all_reduce(t, async_op=True).wait()
+x.to_local().add_(t)
+before = torch.trn.launch_count()
+for _ in range(400):
+    torch._foreach_div_([x] * 50, [1.0] * 50)
+assert torch.trn.launch_count() - before > 10000
+close(x.to_local(), torch.full((4,), size * (size - 1) / 2))
+"""
+
+
+def test_a_full_queue_leaves_python_to_others(fresh_ranks):
+    fresh_ranks(FULL_QUEUE, timeout=60)
+
+
 def test_the_default_backend(ranks):
     # As with CUDA: without a name it is the accelerator's alone.
     ranks("x = torch.ones(2, device=device); dist.all_reduce(x); assert x.sum().item() == 4\n"

@@ -162,6 +162,25 @@ for x, y in data:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+# attention by heads and by batch, with a mask that all share
+torch.manual_seed(6)
+shape = (4, 4, 6, 8)
+factors = [torch.randn(shape) for _ in range(3)] + [torch.randn(1, 1, 6, 6)]
+for mask in (False, True):
+    for way in (Shard(1), Shard(0)):
+        many = factors[:4 if mask else 3]
+        whole = [t.clone().requires_grad_() for t in many]
+        parts = [distribute_tensor(t.to(device), mesh, [way if t.shape[0] > 1 else Replicate()])
+                 .requires_grad_() for t in many]
+        before = torch.trn.launch_count()
+        one, other = F.scaled_dot_product_attention(*whole), F.scaled_dot_product_attention(*parts)
+        close(other.placements == (way,), True)
+        close(other.full_tensor().detach(), one.detach(), **near)
+        one.square().sum().backward()
+        other.square().sum().backward()
+        close(torch.trn.launch_count() > before, True)
+        for a, b in zip(whole, parts, strict=True):
+            close(b.grad.full_tensor(), a.grad, **near)
 if size == 4:
     both = init_device_mesh("trn", (2, 2), mesh_dim_names=("data", "model"))
     y = distribute_tensor(torch.ones(4, 4, device=device), both, [Shard(0), Shard(1)])

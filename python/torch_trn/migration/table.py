@@ -221,9 +221,13 @@ def _mixed_precision() -> Iterator[Patch]:
 def _distributed() -> Iterator[Patch]:
     from . import collectives
 
+    # Those that hold the names: device meshes make the default group themselves.
+    holders = (torch.distributed, torch.distributed.distributed_c10d,
+               torch.distributed.device_mesh)
     for name, value in collectives.replacements():
-        for module in (torch.distributed, torch.distributed.distributed_c10d):
-            yield Patch(module, name, value)
+        for module in holders:
+            if hasattr(module, name):
+                yield Patch(module, name, value)
 
 
 def patches() -> Iterator[Patch]:
