@@ -5,8 +5,6 @@
 #include <ATen/OpMathType.h>
 #include <ATen/ops/empty.h>
 
-#include <numeric>
-
 #include "convolution_geometry.h"
 #include "matmul_tiles.h"
 #include "ops/convolution.h"
@@ -126,12 +124,28 @@ bool convolve_pointwise(const at::Tensor& out, const at::Tensor& image, const at
   return true;
 }
 
+// What a convolution of single taps without padding reads of an image, all of it, and itself then.
+at::Tensor every_stride(const at::Tensor& image, const Conv& c, Conv& plain) {
+  at::Tensor x = image;
+  plain = c;
+  for (int d = 0; d < kAxes; ++d) {
+    x = x.slice(2 + d, 0, c.in[d], c.stride[d]);
+    plain.stride[d] = 1, plain.in[d] = c.out[d];
+  }
+  return image.stride(1) == 1 ? x : x.contiguous();
+}
+
 // out [n, co, ...] = weight [co, ci / groups, ...] over image; all of five dimensions.
 void convolve(const at::Tensor& out, const at::Tensor& image, const at::Tensor& weight,
               const at::Tensor& bias, const Conv& c) {
   if (c.is_pointwise() && c.groups == 1 && convolve_pointwise(out, image, weight, bias)) return;
   if (is_depthwise(c, image, out)) return depthwise(out, image, weight, bias, c, false);
   if (winograd(out, image, weight, bias, c, false)) return;
+  if (c.taps() == 1 && !c.is_pointwise() && c.padding[0] + c.padding[1] + c.padding[2] == 0) {
+    Conv plain;
+    const at::Tensor met = every_stride(image, c, plain);
+    return convolve(out, met, weight, bias, plain);
+  }
   const int64_t g = c.groups, *k = c.kernel;
   ConvPart part{out, weight.reshape({g, -1, weight.size(1), k[0], k[1], k[2]}), {}};
   for (int d = 0; d < kAxes; ++d)
@@ -139,55 +153,15 @@ void convolve(const at::Tensor& out, const at::Tensor& image, const at::Tensor& 
   convolve_parts({part}, image, bias, g);
 }
 
-// One phase of one dimension of an image: the elements whose place in the padded image leaves
-// remainder `phase` by the stride. `first` is the first of them, in the image; they get their
-// sums from every `every`-th tap from `tap` on.
-struct Phase {
-  int64_t first, count, tap, every, taps;
-};
-Phase phase_of(const Conv& c, int d, int64_t phase) {
-  const int64_t s = c.stride[d];
-  Phase p{(phase - c.padding[d]) % s, 0, 0, s / std::gcd(s, c.dilation[d]), 0};
-  if (p.first < 0) p.first += s;
-  if (p.first < c.in[d]) p.count = (c.in[d] - 1 - p.first) / s + 1;
-  while (p.tap < c.kernel[d] && p.tap * c.dilation[d] % s != phase) ++p.tap;
-  if (p.tap < c.kernel[d]) p.taps = (c.kernel[d] - 1 - p.tap) / p.every + 1;
-  return p;
-}
-
 // image [n, ci, ...] = the transpose of the same product: gradient of the image from that of out.
-// Each phase of the image is a convolution of out with the taps that meet it, in reverse.
 void convolve_transposed(const at::Tensor& image, const at::Tensor& out, const at::Tensor& weight,
                          const at::Tensor& bias, const Conv& c) {
-  const int64_t g = c.groups, ci = image.size(1), co = weight.size(0);
   if (is_depthwise(c, image, out)) return depthwise(image, out, weight, bias, c, true);
   if (winograd(image, out, weight, bias, c, true)) return;
-  if (c.is_pointwise() && g == 1 &&
-      convolve_pointwise(image, out, weight.reshape({co, ci}).t(), bias))
+  if (c.is_pointwise() && c.groups == 1 &&
+      convolve_pointwise(image, out, weight.reshape({weight.size(0), -1}).t(), bias))
     return;
-  const int64_t* k = c.kernel;
-  const at::Tensor split = weight.reshape({g, co / g, ci / g, k[0], k[1], k[2]});
-  std::vector<ConvPart> parts;
-  for (int64_t phase = 0; phase < c.stride[0] * c.stride[1] * c.stride[2]; ++phase) {
-    ConvPart part{image, split.transpose(1, 2), {}};
-    int64_t rest = phase;
-    for (int d = kAxes - 1; d >= 0; --d) {
-      const int64_t s = c.stride[d];
-      const Phase p = phase_of(c, d, rest % s);
-      rest /= s;
-      part.out = part.out.slice(2 + d, std::min(p.first, c.in[d]), c.in[d], s);
-      part.weight = part.weight.slice(3 + d, std::min(p.tap, c.kernel[d]), c.kernel[d], p.every);
-      part.axis[d] = {p.taps, (p.first + c.padding[d]) / s - p.tap * c.dilation[d] / s,
-                      -(p.every * c.dilation[d] / s), 1};
-    }
-    if (part.out.numel() && part.weight.numel()) {
-      parts.push_back(part);
-    } else if (part.out.numel()) {  // no tap meets these
-      if (bias.defined()) part.out.copy_(bias.view({1, -1, 1, 1, 1}));
-      else part.out.zero_();
-    }
-  }
-  convolve_parts(parts, out, bias, g);
+  convolve_parts(transposed_parts(image, weight, bias, c), out, bias, c.groups);
 }
 
 // The same as weight_gradient() where a group has few channels of results and the image few taps:

@@ -5,6 +5,7 @@
 
 #include "convolution_positions.h"
 #include "ops/conv_rows.h"
+#include "ops/convolution.h"
 
 namespace trn::ops {
 
@@ -23,5 +24,11 @@ RowsShape reach_of(const std::vector<ConvPart>& parts);
 // undefined.
 void convolve_direct(const std::vector<ConvPart>& parts, const at::Tensor& image,
                      const at::Tensor& bias, int64_t groups);
+
+// image [n, ci, d, h, w] = the transpose of the convolution by weight [co, ci / groups, kd, kh, kw]:
+// each phase of the image is a convolution with the taps that meet it, in reverse. What no tap
+// meets is written at once.
+std::vector<ConvPart> transposed_parts(const at::Tensor& image, const at::Tensor& weight,
+                                       const at::Tensor& bias, const Conv& c);
 
 }  // namespace trn::ops
