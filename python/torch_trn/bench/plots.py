@@ -18,7 +18,7 @@ def ratio_bars(rows: list[Result]) -> str:
         clipped = min(max(ratio, low), high)
         return left + (_WIDTH - left) * math.log(clipped / low) / math.log(high / low)
 
-    parts = [f"<svg width={_WIDTH} height={16 * len(rows) + 18}>"]
+    parts = [f"<svg width={_WIDTH + 12} height={16 * len(rows) + 18}>"]
     for i, r in enumerate(rows):
         y, color = 16 * i, "#3a7" if r.met else "#c55"
         start, end = sorted((x(1), x(r.ratio)))

@@ -162,7 +162,7 @@ def as_html(run: Run) -> str:
     all_limits, results = run
     parts = ["<!doctype html><meta charset=utf-8><title>torch-trn bench</title><style>"
              "body{font:14px system-ui;margin:2em;max-width:75em}td,th{padding:1px 8px;"
-             "text-align:right}td:nth-child(2){text-align:left}.miss{color:#b00}</style>"
+             "text-align:right}:is(td,th):nth-child(2){text-align:left}.miss{color:#b00}</style>"
              "<h1>torch-trn bench</h1><ul>"]
     parts += [f"<li>{html.escape(f'{k}: {v}')}" for k, v in machine().items()]
     parts.append("</ul>")
