@@ -58,7 +58,7 @@ struct ByteMath {
 
 void matmul_pairs(const Call& call, const Range& range) {
   if (is_thin(call.operand[0].sizes[1], call.operand[0].sizes[2]))
-    multiply_thin<bf16_t>(call, range);
+    multiply_thin<bf16_t, PairDots>(call, range);
   else
     multiply_blocked<PairMath>(call, range);
 }

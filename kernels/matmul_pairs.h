@@ -16,6 +16,37 @@ TRN_INLINE uint32_t low_bits(int64_t n) {
   return n >= 32 ? ~0u : (1u << n) - 1;
 }
 
+// Dot products of the thin factor's rows, left in bfloat16, with columns of y.
+struct PairDots {
+  using Left = bf16_t;
+
+  template <int rows, int columns>
+  static void dots(const bf16_t* left, int64_t row, const bf16_t* y, int64_t column, int64_t depth,
+                   float* sums, int64_t most) {
+    __m512 sum[rows][columns] = {};
+    for (int64_t q = 0; q < depth; q += 32) {
+      const uint32_t mask = low_bits(depth - q);
+      __m512bh v[columns];
+#pragma GCC unroll 4
+      for (int j = 0; j < columns; ++j) {
+        v[j] = (__m512bh)_mm512_maskz_loadu_epi16(mask, y + j * column + q);
+        __builtin_prefetch(y + (columns + j) * column + q);  // for the next columns
+      }
+#pragma GCC unroll 4
+      for (int i = 0; i < rows; ++i) {
+        const __m512bh x = (__m512bh)_mm512_maskz_loadu_epi16(mask, left + i * row + q);
+#pragma GCC unroll 4
+        for (int j = 0; j < columns; ++j) sum[i][j] = _mm512_dpbf16_ps(sum[i][j], x, v[j]);
+      }
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < rows; ++i)
+#pragma GCC unroll 4
+      for (int j = 0; j < columns; ++j)
+        sums[i * most + j] += PlainDots<bf16_t, float>::total((Floats)sum[i][j]);
+  }
+};
+
 struct PairMath {
   using Source = bf16_t;
   using Unit = uint32_t;

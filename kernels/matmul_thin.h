@@ -10,14 +10,19 @@
 namespace trn {
 namespace {
 
+template <class V, int step, int... lane>
+TRN_INLINE V fold_lanes(V v, std::integer_sequence<int, lane...>) {
+  v += __builtin_shufflevector(v, v, ((lane + step) % static_cast<int>(sizeof...(lane)))...);
+  if constexpr (step > 1) return fold_lanes<V, step / 2>(v, std::integer_sequence<int, lane...>());
+  return v;
+}
+
+// Dot products of the thin factor's rows, kept as Left, with columns of y.
 template <class S, class A>
-struct Thin {
+struct PlainDots {
+  using Left = A;
   using V = typename Vec<A>::Type;
   static constexpr int kLanes = Vec<A>::kLanes;
-  static constexpr int64_t kStrip = 1024;  // of k: 16 rows of floats are 64 KiB
-  static constexpr int64_t kMost = 512;    // columns of an item at most
-  static constexpr int kGroup = 4;         // rows and columns (or vectors of them) computed together
-  static constexpr int64_t kRun = 16;      // of k between two visits of the sums
 
   TRN_INLINE static V load(const S* p) {
     if constexpr (__is_same(S, A)) {
@@ -28,32 +33,55 @@ struct Thin {
       return v;
     }
   }
+  TRN_INLINE static A total(V v) {
+    return fold_lanes<V, kLanes / 2>(v, std::make_integer_sequence<int, kLanes>())[0];
+  }
 
-  // k contiguous in y: sums[i][j] += dot(left row i, y column j), rows x columns of them.
+  // sums[i][j] += dot(left row i, y column j), rows x columns of them. Rows of left lie `row`
+  // apart, of sums `most`.
   template <int rows, int columns>
-  static void dots(const A* left, const S* y, int64_t column, int64_t depth, A* sums) {
+  static void dots(const A* left, int64_t row, const S* y, int64_t column, int64_t depth, A* sums,
+                   int64_t most) {
     V sum[rows][columns] = {};
     int64_t q = 0;
     for (; q + kLanes <= depth; q += kLanes) {
       V v[columns];
 #pragma GCC unroll 4
-      for (int j = 0; j < columns; ++j) v[j] = load(y + j * column + q);
+      for (int j = 0; j < columns; ++j) {
+        v[j] = load(y + j * column + q);
+        __builtin_prefetch(y + (columns + j) * column + q);  // for the next columns
+      }
 #pragma GCC unroll 4
       for (int i = 0; i < rows; ++i) {
-        const V x = *reinterpret_cast<const V*>(left + i * kStrip + q);
+        const V x = *reinterpret_cast<const V*>(left + i * row + q);
 #pragma GCC unroll 4
         for (int j = 0; j < columns; ++j) sum[i][j] += x * v[j];
       }
     }
+#pragma GCC unroll 4
     for (int i = 0; i < rows; ++i)
+#pragma GCC unroll 4
       for (int j = 0; j < columns; ++j) {
-        A total = 0;
-        for (int v = 0; v < kLanes; ++v) total += sum[i][j][v];
+        A rest = 0;
         for (int64_t t = q; t < depth; ++t)
-          total += left[i * kStrip + t] * static_cast<A>(y[j * column + t]);
-        sums[i * kMost + j] += total;
+          rest += left[i * row + t] * static_cast<A>(y[j * column + t]);
+        sums[i * most + j] += total(sum[i][j]) + rest;
       }
   }
+};
+
+template <class S, class A, class Dots = PlainDots<S, A>>
+struct Thin {
+  using V = typename Vec<A>::Type;
+  using L = typename Dots::Left;
+  static constexpr int kLanes = Vec<A>::kLanes;
+  static constexpr int64_t kStrip = 1024;  // of k: 16 rows of floats are 64 KiB
+  static constexpr int64_t kMost = 512;    // columns of an item at most
+  static constexpr int kGroup = 4;         // rows and columns (or vectors of them) computed together
+  static constexpr int64_t kRun = 16;      // of k between two visits of the sums
+  static_assert(sizeof(L) <= sizeof(A));
+
+  TRN_INLINE static V load(const S* p) { return PlainDots<S, A>::load(p); }
 
   // Columns contiguous in y: sums[i][...] += left[i][q] * y[q][...] for `depth` of k.
   template <int rows, int vectors>
@@ -86,16 +114,18 @@ struct Thin {
     if (rows - i == 1) f.template operator()<1>(i);
   }
 
-  static void strip_of_dots(const A* left, const S* y, int64_t column, int64_t rows, int64_t n,
+  static void strip_of_dots(const L* left, const S* y, int64_t column, int64_t rows, int64_t n,
                             int64_t depth, A* sums) {
     int64_t j = 0;
     for (; j + kGroup <= n; j += kGroup)
       by_rows(rows, [&]<int r>(int64_t i) {
-        dots<r, kGroup>(left + i * kStrip, y + j * column, column, depth, sums + i * kMost + j);
+        Dots::template dots<r, kGroup>(left + i * kStrip, kStrip, y + j * column, column, depth,
+                                       sums + i * kMost + j, kMost);
       });
     for (; j < n; ++j)
       by_rows(rows, [&]<int r>(int64_t i) {
-        dots<r, 1>(left + i * kStrip, y + j * column, column, depth, sums + i * kMost + j);
+        Dots::template dots<r, 1>(left + i * kStrip, kStrip, y + j * column, column, depth,
+                                  sums + i * kMost + j, kMost);
       });
   }
 
@@ -141,11 +171,13 @@ struct Thin {
     __builtin_memset(sums, 0, rows * kMost * sizeof(A));
     for (int64_t k0 = 0; k0 < p.k; k0 += kStrip) {
       const int64_t depth = p.k - k0 < kStrip ? p.k - k0 : kStrip;
+      const DType type = yk == 1 ? DTypeOf<L>::value : DTypeOf<A>::value;
       for (int64_t i = 0; i < rows; ++i)
-        TRN_ISA_NAMESPACE::convert_run(left + i * kStrip, DTypeOf<A>::value, 1,
-                                       x.as<S>() + i * xr + k0 * xk, x.dtype, xk, depth);
+        TRN_ISA_NAMESPACE::convert_run(reinterpret_cast<char*>(left) + i * kStrip * dtype_size(type),
+                                       type, 1, x.as<S>() + i * xr + k0 * xk, x.dtype, xk, depth);
       const S* from = y.as<S>() + j0 * yc + k0 * yk;
-      if (yk == 1) strip_of_dots(left, from, yc, rows, n, depth, sums);
+      if (yk == 1)
+        strip_of_dots(reinterpret_cast<const L*>(left), from, yc, rows, n, depth, sums);
       else if (yc == 1) strip_of_updates(left, from, yk, rows, n, depth, sums);
       else strip_of_scalars(left, from, yk, yc, rows, n, depth, sums);
     }
@@ -155,13 +187,13 @@ struct Thin {
 };
 
 // ints[1] is the width of an item, as thin_tiling() has it.
-template <class S>
+template <class S, class Dots = PlainDots<S, acc_t<S>>>
 void multiply_thin(const Call& call, const Range& range) {
   const int64_t m = call.operand[0].sizes[1], n = call.operand[0].sizes[2];
   const int64_t width = call.ints[1], longer = m <= kThin ? n : m;
   const int64_t items = (longer + width - 1) / width;
   for (int64_t i = range.begin; i < range.end; ++i)
-    Thin<S, acc_t<S>>::multiply(problem_of(call, i / items), i % items * width, width,
+    Thin<S, acc_t<S>, Dots>::multiply(problem_of(call, i / items), i % items * width, width,
                                 range.scratch);
 }
 

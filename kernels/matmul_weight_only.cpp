@@ -12,6 +12,7 @@ namespace {
 using Dots = Thin<float, float>;
 constexpr int64_t kStrip = Dots::kStrip, kMost = Dots::kMost;
 constexpr int64_t kRowsAtOnce = 64;  // 64 rows of a strip are 256 KiB: a part of the second level
+constexpr int64_t kLeastGroup = 32;  // of k that share a scale
 constexpr int64_t kColumnsAtOnce = Dots::kGroup;
 
 TRN_INLINE float one_of(const Operand& o, int64_t i) {
@@ -21,25 +22,39 @@ TRN_INLINE float one_of(const Operand& o, int64_t i) {
   return x;
 }
 
-// `depth` weights of column j from k0 on; scales of int8 wait until the end.
+// take_scales() has the scales of n columns from j0 on ready in `scales`; widen() makes floats of
+// `depth` weights of the c-th of them from k0 on. Scales of int8 wait until the end.
 struct Bytes {
   static constexpr bool kScaledAtEnd = true;
-  static void widen(const Call& call, int64_t j, int64_t k0, int64_t depth, float* to) {
+  static void take_scales(const Call&, int64_t, int64_t, int64_t, int64_t, float*) {}
+  static void widen(const Call& call, int64_t j0, int64_t c, int64_t k0, int64_t depth, float* to,
+                    const float*) {
     const Operand& w = call.operand[2];
-    const int8_t* from = w.as<int8_t>() + j * w.sizes[2] + k0;
+    const int8_t* from = w.as<int8_t>() + (j0 + c) * w.sizes[2] + k0;
     for (int64_t q = 0; q < depth; ++q) to[q] = static_cast<float>(from[q]);
   }
 };
 struct Nibbles {
   static constexpr bool kScaledAtEnd = false;
-  static void widen(const Call& call, int64_t j, int64_t k0, int64_t depth, float* to) {
-    const Operand &w = call.operand[2], &scales = call.operand[3];
-    const uint8_t* from = w.as<uint8_t>() + j * w.sizes[2] + k0 / 2;
-    const int64_t group = call.ints[2], n = w.sizes[1];
-    for (int64_t q = 0; q < depth; q += group) {
+  // [group][column][scale, zero], groups 2 kMost apart.
+  static void take_scales(const Call& call, int64_t j0, int64_t n, int64_t k0, int64_t depth,
+                          float* scales) {
+    const Operand& o = call.operand[3];
+    const int64_t group = call.ints[2], row = 2 * call.operand[2].sizes[1];
+    for (int64_t q = 0; q < depth; q += group, scales += 2 * kMost)
+      TRN_ISA_NAMESPACE::convert_run(
+          scales, DType::f32, 1,
+          o.as<char>() + ((k0 + q) / group * row + 2 * j0) * dtype_size(o.dtype), o.dtype, 1, 2 * n);
+  }
+  static void widen(const Call& call, int64_t j0, int64_t c, int64_t k0, int64_t depth, float* to,
+                    const float* scales) {
+    const Operand& w = call.operand[2];
+    const uint8_t* from = w.as<uint8_t>() + (j0 + c) * w.sizes[2] + k0 / 2;
+    const int64_t group = call.ints[2];
+    scales += 2 * c;
+    for (int64_t q = 0; q < depth; q += group, scales += 2 * kMost) {
       const int64_t run = depth - q < group ? depth - q : group;
-      const int64_t at = ((k0 + q) / group * n + j) * 2;
-      const float scale = one_of(scales, at), zero = one_of(scales, at + 1) - 8 * scale;
+      const float scale = scales[0], zero = scales[1] - 8 * scale;
       for (int64_t i = 0; i < run / 2; ++i) {
         const uint8_t both = from[q / 2 + i];
         to[q + 2 * i] = static_cast<float>(both >> 4) * scale + zero;
@@ -58,7 +73,8 @@ void multiply_rows(const Call& call, int64_t m0, int64_t j0, char* scratch) {
   float* sums = reinterpret_cast<float*>(scratch);
   float* left = sums + kRowsAtOnce * kMost;
   float* wide = left + kRowsAtOnce * kStrip;
-  float* buffer = wide + kColumnsAtOnce * kStrip;
+  float* scales = wide + kColumnsAtOnce * kStrip;
+  float* buffer = scales + kStrip / kLeastGroup * 2 * kMost;
   __builtin_memset(sums, 0, rows * kMost * sizeof(float));
   for (int64_t k0 = 0; k0 < p.k; k0 += kStrip) {
     const int64_t depth = p.k - k0 < kStrip ? p.k - k0 : kStrip;
@@ -67,10 +83,11 @@ void multiply_rows(const Call& call, int64_t m0, int64_t j0, char* scratch) {
           left + i * kStrip, DType::f32, 1,
           a.as<char>() + ((m0 + i) * a.strides[1] + k0 * a.strides[2]) * dtype_size(a.dtype),
           a.dtype, a.strides[2], depth);
+    Weights::take_scales(call, j0, n, k0, depth, scales);
     for (int64_t j = 0; j < n; j += kColumnsAtOnce) {
       const int64_t count = n - j < kColumnsAtOnce ? n - j : kColumnsAtOnce;
       for (int64_t c = 0; c < count; ++c)
-        Weights::widen(call, j0 + j + c, k0, depth, wide + c * kStrip);
+        Weights::widen(call, j0, j + c, k0, depth, wide + c * kStrip, scales);
       Dots::strip_of_dots(left, wide, kStrip, rows, count, depth, sums + j);
     }
   }
