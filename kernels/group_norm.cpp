@@ -32,6 +32,7 @@ void group_norm(const Call& call, const Range& range) {
     const int64_t first = g.first(item), at = first * g.inner;
     double mean = 0, squares = 0;
     by_blocks(length, [&](int64_t i, int64_t n) {
+      fetch(in, at + i + n, n);
       const A* x = load(in, at + i, n, buffer);
       mean += sum_of<A>(n, [&](int64_t k) { return x[k]; });
     });
@@ -79,6 +80,8 @@ void group_norm_backward(const Call& call, const Range& range) {
       double dot = 0, sum = 0;
       by_blocks(g.inner, [&](int64_t i, int64_t n) {
         const int64_t at = (first + c) * g.inner + i;
+        fetch(grad, at + n, n);
+        fetch(in, at + n, n);
         const A *y = load(grad, at, n, g_buffer), *x = load(in, at, n, x_buffer);
         sum += sum_of<A>(n, [&](int64_t k) { return y[k]; });
         dot += sum_of<A>(n, [&](int64_t k) { return y[k] * (x[k] - centre); });

@@ -36,6 +36,10 @@ struct Row {
   const A* again(int64_t i, int64_t n, A* buffer) const {
     return dense() || length > kKept ? load(i, n, buffer) : buffer + i;
   }
+  // Has the same elements of the next row fetched.
+  TRN_INLINE void fetch_next(int64_t i, int64_t n) const {
+    if (o.sizes[2] == 1 && o.strides[1] == 1) fetch(o, offset + o.strides[0] + i, n);
+  }
   // Where to write what store() then need not move.
   A* place(int64_t i, A* buffer) const { return dense() ? reinterpret_cast<A*>(at(i)) : buffer; }
   void store(int64_t i, int64_t n, const A* values) const {
@@ -67,6 +71,7 @@ void softmax(const Call& call, const Range& range) {
     const Row<A> in(src, item), out(dst, item);
     A max = -infinity<A>();
     by_blocks(length, [&](int64_t i, int64_t n) {
+      in.fetch_next(i, n);
       max = largest(in.load(i, n, buffer), n, max);
     });
     // The largest value is none of the NaNs; they reach the sum as themselves.
@@ -110,6 +115,8 @@ void softmax_backward(const Call& call, const Range& range) {
         output(call.operand[2], item);
     double sum = 0;
     by_blocks(length, [&](int64_t i, int64_t n) {
+      grad.fetch_next(i, n);
+      output.fetch_next(i, n);
       const A *g = grad.load(i, n, buffer), *y = output.load(i, n, other);
       sum += log ? total(g, n) : sum_of<A>(n, [&](int64_t k) { return g[k] * y[k]; });
     });
