@@ -82,9 +82,9 @@ TRN_F log_add_exp(T a, T b) {
 }
 TRN_F log_add_exp2(T a, T b) {
   if ((m_fabs(a) == infinity<T>() && a == b) || is_nan(a) || is_nan(b)) return a + b;
-  const double x = a, y = b, m = x > y ? x : y;
-  return static_cast<T>(m + __builtin_log1p(__builtin_exp2(-__builtin_fabs(x - y))) *
-                                1.44269504088896340736);
+  const double x = a, y = b, m = x > y ? x : y, e = __builtin_exp2(-__builtin_fabs(x - y));
+  // Of equal arguments exactly 1: the sum may cancel.
+  return static_cast<T>(m + (e == 1 ? 1 : __builtin_log1p(e) * 1.44269504088896340736));
 }
 
 TRN_F shift_left(T a, T b) {

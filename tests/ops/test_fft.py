@@ -20,10 +20,13 @@ def wide(x):
 
 
 def check(fn, x):
-    """fn on the device is near fn in double, measured against the largest value."""
+    """fn on the device is near fn in double, measured against the largest value.
+
+    In double both have their rounding, which is larger without fused multiply-adds.
+    """
     got, want = fn(x.to("trn")).cpu(), fn(wide(x))
     assert got.shape == want.shape and got.dtype.is_complex == want.dtype.is_complex
-    eps = 3e-15 if x.dtype in (torch.float64, torch.complex128) else 2e-6
+    eps = 4e-15 if x.dtype in (torch.float64, torch.complex128) else 2e-6
     scale = want.abs().max().item() if want.numel() else 0
     torch.testing.assert_close(got.to(want.dtype), want, rtol=0, atol=eps * max(scale, 1e-30))
 
