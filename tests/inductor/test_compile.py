@@ -82,6 +82,26 @@ def test_dynamic_shapes_compile_once():
 
 
 @here
+@pytest.mark.parametrize("last", [False, True])
+def test_convolutions_in_both_layouts(last):
+    model = nn.Sequential(nn.Conv2d(3, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(),
+                          nn.Conv2d(32, 48, 3, stride=2), nn.Conv2d(48, 16, 1)).to("trn")
+    x = torch.randn(4, 3, 16, 18, device="trn")
+    if last:
+        model, x = model.to(memory_format=torch.channels_last), x.to(
+            memory_format=torch.channels_last)
+    x.requires_grad_()
+    compiled = torch.compile(model, fullgraph=True)
+    inputs = [x, *model.parameters()]
+    for _ in range(2):
+        y, want = compiled(x), model(x)
+        torch.testing.assert_close(y, want, rtol=1e-4, atol=1e-4)
+        assert y.stride() == want.stride()
+        ours, eager = (torch.autograd.grad(t.square().mean(), inputs) for t in (y, want))
+        torch.testing.assert_close(ours, eager, rtol=1e-3, atol=1e-4)
+
+
+@here
 def test_dropout_and_checkpoint():
     model = Block(drop=0.5).to("trn")
     x = torch.ones(16, 64, device="trn", requires_grad=True)

@@ -12,9 +12,10 @@ from collections.abc import Callable
 
 
 def _register_interface() -> None:
-    from .interface import register
+    from . import interface, layouts
 
-    register()
+    interface.register()
+    layouts.register()
 
 
 def _register_overrides() -> None:
