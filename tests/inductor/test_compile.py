@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-here = pytest.mark.usefixtures("ran", "no_fallback")
+here = pytest.mark.usefixtures("compiles", "ran", "no_fallback")
 F = nn.functional
 
 
@@ -39,7 +39,7 @@ def test_importing_the_device_imports_no_compiler():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_fused_loops_run_on_the_queue(python):
+def test_fused_loops_run_on_the_queue(compiles, python):
     result = python(
         "import torch, torch_trn\n"
         "x = torch.randn(64, 1000, device='trn')\n"

@@ -5,7 +5,7 @@ import torch
 from torch_trn import trn
 from torch_trn.inductor import replay
 
-pytestmark = pytest.mark.usefixtures("ran")
+pytestmark = pytest.mark.usefixtures("compiles", "ran")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("compiles")
 _PROGRAM = """
 import torch, torch_trn.migrate
 from torch import nn

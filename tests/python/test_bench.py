@@ -49,7 +49,7 @@ def test_every_row_runs_on_the_device(tmp_path, capsys):
     assert "whole steps" in capsys.readouterr().out
 
 
-def test_compiled_rows(tmp_path):
+def test_compiled_rows(compiles, tmp_path):
     code = main(["bench", "--tiny", "--only", "BERT inference, compiled",
                  "--only", "torch.compile: 25 layers", "--json", str(tmp_path / "json")])
     rows = json.loads((tmp_path / "json").read_text())["rows"]
