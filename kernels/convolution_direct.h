@@ -21,8 +21,7 @@ struct Direct {
   using UV = typename Vec<U>::Type;
   using AV = typename Vec<A>::Type;
   static constexpr int64_t kPer = Math::kPer;
-  // With 32 registers 14 rows of two vectors leave room for a row of the weight and one number.
-  static constexpr int kTileRows = kVectorBytes == 64 ? 14 : kRows;
+  static constexpr int kTileRows = kVectorBytes == 64 ? kConvRows : kRows;
   static constexpr int kLanes = Vec<A>::kLanes, kColumns = kVectors * kLanes;
 
   // Units that hold a run.

@@ -27,26 +27,21 @@ TRN_INLINE int64_t positions_of(const ConvAxis (&axis)[kAxes], const Operand& ou
 // What both kinds of tiles know.
 template <class Math>
 struct ConvBase {
-  using B = Blocked<Math>;
   using S = typename Math::Source;
-  using U = typename Math::Unit;
   using A = typename Math::Sum;
-  using UV = typename B::UV;
   using T = Thin<S, A>;
   using V = typename T::V;
-  static constexpr int kLanes = B::kLanes;
-  static constexpr int64_t kPer = Math::kPer, kStep = kDepth * kPer;
+  static constexpr int kLanes = Blocked<Math>::kLanes;
 
   const Call& call;
   const ConvAxis (&axis)[kAxes];
-  int64_t group, m0, n0;
+  int64_t group, n0;
   int64_t m = 0, n = 0, taps, plane;
   int64_t* offsets;  // of channels' taps in the planes of a group
-  A* spare;          // behind what the blocked product uses
+  A* spare;          // the scratch before them
 
-  ConvBase(const Call& c, const ConvAxis (&a)[kAxes], int64_t g, int64_t row, int64_t column,
-           char* scratch)
-      : call(c), axis(a), group(g), m0(row), n0(column),
+  ConvBase(const Call& c, const ConvAxis (&a)[kAxes], int64_t g, int64_t column, char* scratch)
+      : call(c), axis(a), group(g), n0(column),
         taps(a[0].taps * a[1].taps * a[2].taps), plane(plane_size(a)),
         offsets(reinterpret_cast<int64_t*>(scratch + kScratchBytes - kSpareBytes)),
         spare(reinterpret_cast<A*>(scratch)) {}
@@ -60,19 +55,17 @@ struct ConvBase {
 template <class Math>
 struct ConvTile : ConvBase<Math> {
   using Base = ConvBase<Math>;
-  using B = typename Base::B;
   using S = typename Base::S;
-  using U = typename Base::U;
   using A = typename Base::A;
   using T = typename Base::T;
   using V = typename Base::V;
-  using Base::kLanes, Base::kPer, Base::kStep, Base::call, Base::axis, Base::offsets;
+  using Base::kLanes, Base::call, Base::axis, Base::offsets;
   int64_t image, k = 0;
   const S *weight, *planes;
 
   ConvTile(const Call& c, const ConvAxis (&a)[kAxes], int64_t i, int64_t g, int64_t column,
            char* scratch)
-      : Base(c, a, g, 0, column, scratch), image(i) {
+      : Base(c, a, g, column, scratch), image(i) {
     const Operand &w = c.operand[1], &p = c.operand[2];
     const int64_t groups = c.ints[kFirstFree + 1];
     this->m = w.sizes[0] / groups;
@@ -165,7 +158,7 @@ struct ConvDots : ConvBase<Math> {
   int64_t positions;
 
   ConvDots(const Call& c, const ConvAxis (&a)[kAxes], int64_t group, char* scratch)
-      : Base(c, a, group, 0, 0, scratch), positions(c.operand[1].sizes[2]) {
+      : Base(c, a, group, 0, scratch), positions(c.operand[1].sizes[2]) {
     this->n = c.operand[0].sizes[1];
     this->find_offsets(0, this->n);
   }

@@ -15,8 +15,11 @@ struct ConvTaps {
 // meet one run of the image's memory. Positions are counted over n, d, h and w of the output; a multiple
 // of every register tile's rows but for the last item.
 inline constexpr int kConvGroups = 12, kConvBlock = 13, kConvJoined = 14;
-inline constexpr int64_t kConvPositions = 84, kConvRows = 14;  // of an item at most; of a tile
-inline constexpr int64_t kConvStrip = 32;                      // channels of an item
+inline constexpr int64_t kConvPositions = 84;  // of an item at most
+// Of a register tile: with 32 registers, 14 rows of two vectors leave room for a row of the other
+// factor and one number.
+inline constexpr int64_t kConvRows = 14;
+inline constexpr int64_t kConvStrip = 32;  // channels of an item
 
 // Channels of a group with those that fill its last strip.
 TRN_INLINE int64_t padded(int64_t channels) {

@@ -28,8 +28,7 @@ struct WeightTile {
   static constexpr int64_t kPer = Math::kPer, kUnits = 96;
   static constexpr bool kPlain = __is_same(S, U);  // the image's numbers are units
   static constexpr int kLanes = B::kLanes, kColumns = B::kColumns;
-  // With 32 registers 14 rows of two vectors leave room for a row of the strip and one number.
-  static constexpr int kTileRows = kVectorBytes == 64 ? 14 : kRows;
+  static constexpr int kTileRows = kVectorBytes == 64 ? kConvRows : kRows;
 
   // Where the positions of each unit lie: the first, how far the next is in the image, how many
   // they are. In a run, results' gradients (and planes of an image) are equally far apart.

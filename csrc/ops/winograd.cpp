@@ -53,7 +53,8 @@ bool winograd(const at::Tensor& out, const at::Tensor& image, const at::Tensor& 
   if (block == 0) return false;
 
   const at::TensorOptions options = floats_beside(image);
-  const at::Tensor packed = at::empty({kPoints, point_step(strips_of(co) * ci * kStripColumns)}, options);
+  const at::Tensor packed =
+      at::empty({kPoints, point_step(strips_of(co) * ci * kStripColumns)}, options);
   const at::Tensor taps =
       weight.reshape({weight.size(0), weight.size(1), 9}).to(at::kFloat).contiguous();
   Launch(winograd_weights, DType::f32)

@@ -40,6 +40,25 @@ def untold_order(op, dtype):
         raise Skipped("among many equal numbers, which one gets the gradient is not told")
 
 
+def largest_error(op, dtype, limit, derive, rough) -> float:
+    """How far derive(inputs) on trn lies from the CPU's at most, over the entry's samples."""
+    largest = 0.0
+    for tree in opdb.samples(op, dtype, limit, requires_grad=True):
+        try:
+            expected = derive(tree)
+        except REFUSED:
+            continue
+        if expected is None:
+            continue
+        with naming(tree):
+            got = derive(opdb.on_trn(tree))
+            assert got is not None, "no derivative"
+            largest = max(largest, opdb.worst(
+                got, expected, lambda: derive(opdb.widened(tree, dtype)),  # noqa: B023
+                rough))
+    return largest
+
+
 def gradient(op, dtype, limit, second=False) -> float:
     if not (op.supports_gradgrad if second else op.supports_autograd):
         raise Skipped("has no gradient")
@@ -54,21 +73,7 @@ def gradient(op, dtype, limit, second=False) -> float:
         first = gradients(outputs, inputs, create_graph=second)
         return gradients(first, inputs) if second and first else first
 
-    largest = 0.0
-    for tree in opdb.samples(op, dtype, limit, requires_grad=True):
-        try:
-            expected = differentiate(tree)
-        except REFUSED:
-            continue
-        if expected is None:
-            continue
-        with naming(tree):
-            got = differentiate(opdb.on_trn(tree))
-            assert got is not None, "no gradient"
-            largest = max(largest, opdb.worst(
-                got, expected, lambda: differentiate(opdb.widened(tree, dtype)),  # noqa: B023
-                rough))
-    return largest
+    return largest_error(op, dtype, limit, differentiate, rough)
 
 
 def forward_mode(op, dtype, limit) -> float:
@@ -90,15 +95,4 @@ def forward_mode(op, dtype, limit) -> float:
                      if o.is_floating_point() or o.is_complex()]
             return opdb.float_statistics(op, found, dtype)
 
-    largest = 0.0
-    for tree in opdb.samples(op, dtype, limit, requires_grad=True):
-        try:
-            expected = tangents(tree)
-        except REFUSED:
-            continue
-        with naming(tree):
-            largest = max(largest, opdb.worst(
-                tangents(opdb.on_trn(tree)), expected,
-                lambda: tangents(opdb.widened(tree, dtype)),  # noqa: B023
-                opdb.rough(op, dtype)))
-    return largest
+    return largest_error(op, dtype, limit, tangents, opdb.rough(op, dtype))
