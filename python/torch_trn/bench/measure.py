@@ -13,7 +13,10 @@ import torch
 from .. import _C, trn
 from .row import Count, Row, Unavailable, Work
 
-_SETTLE_SECONDS = 0.003  # lets the other side's idle threads stop spinning
+# What a turn does before it is timed: the other side's idle threads spin for up to 9 ms, and a
+# virtual core that slept needs some 20 ms of work to run at full speed again.
+_WARM_SECONDS = 0.03
+_TURN_SAMPLES = 3
 
 
 @dataclass
@@ -76,15 +79,27 @@ def _sample(work: Work, repeats: int, finish: Callable[[], None]) -> float:
     return (time.perf_counter() - start) / repeats
 
 
+def _turn(work: Work, repeats: int, finish: Callable[[], None]) -> list[float]:
+    """The samples of one side's turn, after untimed work that makes the machine its own."""
+    until = time.perf_counter() + _WARM_SECONDS
+    first = _sample(work, repeats, finish)
+    if first * repeats > 10 * _WARM_SECONDS:  # the start weighs little in work as long as this
+        return [first]
+    while time.perf_counter() < until:
+        _sample(work, repeats, finish)
+    return [_sample(work, repeats, finish) for _ in range(_TURN_SAMPLES)]
+
+
 def _no_wait() -> None:
     return None
 
 
 def measure(row: Row, threads: int, *, rounds: int = 9, seconds: float = 4.0,
             sample: float = 0.01) -> Result:
-    """Samples both sides in turns, at least 3 and at most `rounds` times or for `seconds`.
+    """Samples both sides in turns, at most `rounds` times, or for `seconds` but at least 3 times.
 
-    A sample repeats its work until it lasts about `sample` seconds.
+    A sample repeats its work until it lasts about `sample` seconds; a turn is untimed work and
+    then up to three samples. Work that alone lasts longer than `seconds` is sampled once.
     """
     result = Result(row, threads, [], [])
     previous = torch.get_float32_matmul_precision()
@@ -96,6 +111,9 @@ def measure(row: Row, threads: int, *, rounds: int = 9, seconds: float = 4.0,
             with inside():
                 _sample(work, 1, finish)
                 once = _sample(work, 1, finish)
+            if once > seconds:
+                times.append(once)
+                continue
             repeats = max(1, round(sample / max(once, 1e-7)))
             sides.append((work, repeats, finish, inside, times))
         until = time.perf_counter() + seconds
@@ -104,8 +122,7 @@ def measure(row: Row, threads: int, *, rounds: int = 9, seconds: float = 4.0,
                 break
             for work, repeats, finish, inside, times in sides:
                 with inside():
-                    time.sleep(_SETTLE_SECONDS)
-                    times.append(_sample(work, repeats, finish))
+                    times += _turn(work, repeats, finish)
     except (RuntimeError, NotImplementedError) as error:
         result.error = str(error).splitlines()[0]
     finally:
