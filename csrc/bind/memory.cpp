@@ -1,9 +1,11 @@
 // Memory's snapshot and history, in the form that torch's memory viewer reads.
 #include <torch/csrc/profiler/combined_traceback.h>
+#include <torch/csrc/utils/pybind.h>
 
 #include "bind/bind.h"
 #include "runtime/allocator.h"
 #include "runtime/pinned.h"
+#include "runtime/shared.h"
 
 namespace py = pybind11;
 
@@ -186,6 +188,14 @@ void add_memory(py::module_& m) {
   m.def("_reset_accumulated_host_memory_stats", &runtime::reset_accumulated_pinned_stats);
   m.def("_reset_peak_host_memory_stats", &runtime::reset_peak_pinned_stats);
   m.def("_is_memory_history_enabled", &runtime::is_memory_history_enabled);
+  m.def("_share_storage", [](const at::Storage& storage) {
+    const py::gil_scoped_release release;
+    return runtime::share(storage);
+  });
+  m.def("_open_shared_storage", [](int fd, int64_t bytes, int device) {
+    const py::gil_scoped_release release;
+    return runtime::open_shared(fd, bytes, static_cast<c10::DeviceIndex>(device));
+  });
   m.def("_set_memory_fraction", [](double fraction, int device) {
     runtime::set_memory_fraction(fraction, static_cast<c10::DeviceIndex>(device));
   });

@@ -64,6 +64,12 @@ struct Properties {
 struct MemoryInfo {
   int64_t free, total;  // bytes
 };
+// Device memory that other processes can map too, and the descriptor that says which; the caller
+// closes it.
+struct SharedMemory {
+  void* ptr = nullptr;
+  int fd = -1;
+};
 struct Counters {
   uint64_t kernels = 0, copies = 0, bytes_copied = 0;  // completed since the start
   uint64_t allocations = 0, releases = 0;              // calls to allocate and release
@@ -80,6 +86,14 @@ class Device {
   virtual Result<void*> allocate(int64_t bytes) = 0;
   // Gives memory back. No queued packet may still use it.
   virtual Status release(void* ptr) = 0;
+  // Memory to share with a device of this driver in another process, which opens the descriptor
+  // with the same size; each side releases its own. unavailable where a driver cannot.
+  virtual Result<SharedMemory> allocate_shared(int64_t) {
+    return Status(Code::unavailable, "the driver shares no memory between processes");
+  }
+  virtual Result<void*> open_shared(int /*fd*/, int64_t /*bytes*/) {
+    return Status(Code::unavailable, "the driver shares no memory between processes");
+  }
   virtual MemoryInfo memory() const = 0;
   // Whether ptr lies in memory of this device.
   virtual bool owns(const void* ptr) const = 0;

@@ -75,6 +75,14 @@ class HostDevice final : public Device {
     if (result.ok()) allocations_.fetch_add(1, std::memory_order_relaxed);
     return result;
   }
+  Result<SharedMemory> allocate_shared(int64_t bytes) override {
+    if (in_forked_child()) return Status(Code::unavailable, "the device belongs to the parent");
+    return memory_.allocate_shared(bytes);
+  }
+  Result<void*> open_shared(int fd, int64_t bytes) override {
+    if (in_forked_child()) return Status(Code::unavailable, "the device belongs to the parent");
+    return memory_.open_shared(fd, bytes);
+  }
   Status release(void* ptr) override {
     if (in_forked_child()) return Status();  // the child's copy goes with the child
     releases_.fetch_add(1, std::memory_order_relaxed);

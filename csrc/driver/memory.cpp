@@ -2,6 +2,7 @@
 #include "driver/memory.h"
 
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -13,6 +14,7 @@ namespace {
 constexpr int64_t kHugePage = 2 << 20;
 
 int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+int64_t page_bytes() { return sysconf(_SC_PAGESIZE); }
 
 char* map(int64_t bytes, int protection, int flags, int fd) {
   void* p = mmap(nullptr, bytes, protection, flags | MAP_NORESERVE, fd, 0);
@@ -24,13 +26,12 @@ char* map(int64_t bytes, int protection, int flags, int fd) {
 Memory::Memory(int64_t capacity, bool isolate, std::string label)
     : capacity_(round_up(capacity, kHugePage)), label_(std::move(label)) {
   if (isolate) {
-    const int fd = memfd_create("trn", MFD_CLOEXEC);
-    if (fd >= 0 && ftruncate(fd, capacity_) == 0) {
-      base_ = map(capacity_, PROT_NONE, MAP_SHARED, fd);
-      char* mine = map(capacity_, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
+    fd_ = memfd_create("trn", MFD_CLOEXEC);
+    if (fd_ >= 0 && ftruncate(fd_, capacity_) == 0) {
+      base_ = map(capacity_, PROT_NONE, MAP_SHARED, fd_);
+      char* mine = map(capacity_, PROT_READ | PROT_WRITE, MAP_SHARED, fd_);
       if (base_ && mine) delta_ = mine - base_;
     }
-    if (fd >= 0) close(fd);
   } else {
     // Room to begin on a huge page, so that large allocations can be backed by them.
     base_ = map(capacity_ + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
@@ -42,18 +43,14 @@ Memory::Memory(int64_t capacity, bool isolate, std::string label)
 }
 
 Memory::~Memory() {
+  if (fd_ >= 0) close(fd_);
   // The slack before an aligned base stays mapped: it was never touched and costs no memory.
   if (!base_) return;
   munmap(base_, capacity_);
   if (delta_) munmap(base_ + delta_, capacity_);
 }
 
-Result<void*> Memory::allocate(int64_t bytes) {
-  if (bytes <= 0)
-    return Status(Code::invalid_argument, "cannot allocate " + std::to_string(bytes) + " bytes");
-  bytes = round_up(bytes, kAlign);
-  const int64_t align = bytes >= kHugePage ? kHugePage : kAlign;
-  std::lock_guard lock(mutex_);
+Result<int64_t> Memory::take(int64_t bytes, int64_t align) {
   auto best = free_.end();
   for (auto it = free_.begin(); it != free_.end(); ++it) {
     const int64_t start = round_up(it->first, align);
@@ -71,24 +68,12 @@ Result<void*> Memory::allocate(int64_t bytes) {
   if (start + bytes < end) free_[start + bytes] = end - start - bytes;
   allocated_[start] = bytes;
   used_ += bytes;
-  // Page faults dominate first use of large blocks; huge pages make them 512 times rarer.
-  if (bytes >= kHugePage && !delta_) madvise(base_ + start, bytes, MADV_HUGEPAGE);
-  return static_cast<void*>(base_ + start);
+  return start;
 }
 
-Status Memory::release(void* ptr) {
-  std::lock_guard lock(mutex_);
-  int64_t start = static_cast<char*>(ptr) - base_;
-  const auto found = allocated_.find(start);
-  if (!ptr || found == allocated_.end())
-    return Status(Code::invalid_argument, label_ + ": release of memory that is not allocated");
-  int64_t bytes = found->second;
-  allocated_.erase(found);
+void Memory::give(int64_t start, int64_t bytes) {
+  allocated_.erase(start);
   used_ -= bytes;
-  // Give the pages back to the system; the addresses stay ours.
-  const int64_t page = sysconf(_SC_PAGESIZE);
-  const int64_t first = round_up(start, page), last = (start + bytes) / page * page;
-  if (last > first) madvise(base_ + delta_ + first, last - first, delta_ ? MADV_REMOVE : MADV_DONTNEED);
   auto after = free_.lower_bound(start);
   if (after != free_.end() && after->first == start + bytes) {
     bytes += after->second;
@@ -98,10 +83,83 @@ Status Memory::release(void* ptr) {
     auto before = std::prev(after);
     if (before->first + before->second == start) {
       before->second += bytes;
-      return Status();
+      return;
     }
   }
   free_[start] = bytes;
+}
+
+Result<void*> Memory::allocate(int64_t bytes) {
+  if (bytes <= 0)
+    return Status(Code::invalid_argument, "cannot allocate " + std::to_string(bytes) + " bytes");
+  bytes = round_up(bytes, kAlign);
+  std::lock_guard lock(mutex_);
+  auto start = take(bytes, bytes >= kHugePage ? kHugePage : kAlign);
+  if (!start.ok()) return start.status();
+  // Page faults dominate first use of large blocks; huge pages make them 512 times rarer.
+  if (bytes >= kHugePage && !delta_) madvise(base_ + start.value(), bytes, MADV_HUGEPAGE);
+  return static_cast<void*>(base_ + start.value());
+}
+
+// Puts the pages of a descriptor from `at` on, or fresh ones of the process (-1), at an offset.
+bool Memory::map_pages(int64_t start, int64_t bytes, int fd, int64_t at) {
+  const int flags = MAP_FIXED | MAP_NORESERVE | (fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED);
+  const int all = PROT_READ | PROT_WRITE;
+  if (mmap(base_ + start, bytes, delta_ ? PROT_NONE : all, flags, fd, at) == MAP_FAILED)
+    return false;
+  return !delta_ || mmap(base_ + delta_ + start, bytes, all, flags, fd, at) != MAP_FAILED;
+}
+
+Result<SharedMemory> Memory::allocate_shared(int64_t bytes) {
+  const int fd = memfd_create("trn shared", MFD_CLOEXEC);
+  if (fd < 0 || ftruncate(fd, bytes) != 0) {
+    const std::string why = std::strerror(errno);
+    if (fd >= 0) close(fd);
+    return Status(Code::unavailable, label_ + ": no memory to share: " + why);
+  }
+  auto ptr = open_shared(fd, bytes);
+  if (ptr.ok()) return SharedMemory{ptr.value(), fd};
+  close(fd);
+  return ptr.status();
+}
+
+Result<void*> Memory::open_shared(int fd, int64_t bytes) {
+  struct stat found;
+  if (bytes <= 0 || fstat(fd, &found) != 0 || found.st_size < bytes)
+    return Status(Code::invalid_argument, label_ + ": no shared memory of " +
+                                              std::to_string(bytes) + " bytes behind descriptor " +
+                                              std::to_string(fd));
+  bytes = round_up(bytes, page_bytes());
+  std::lock_guard lock(mutex_);
+  auto start = take(bytes, page_bytes());
+  if (!start.ok()) return start.status();
+  if (!map_pages(start.value(), bytes, fd, 0)) {
+    const Status why(Code::unavailable, label_ + ": cannot map: " + std::strerror(errno));
+    give(start.value(), bytes);
+    return why;
+  }
+  shared_.insert(start.value());
+  return static_cast<void*>(base_ + start.value());
+}
+
+Status Memory::release(void* ptr) {
+  std::lock_guard lock(mutex_);
+  const int64_t start = static_cast<char*>(ptr) - base_;
+  const auto found = allocated_.find(start);
+  if (!ptr || found == allocated_.end())
+    return Status(Code::invalid_argument, label_ + ": release of memory that is not allocated");
+  const int64_t bytes = found->second;
+  if (shared_.erase(start)) {
+    if (!map_pages(start, bytes, fd_, start))
+      return Status(Code::unavailable, label_ + ": cannot unmap: " + std::strerror(errno));
+  } else {
+    // Give the pages back to the system; the addresses stay ours.
+    const int64_t page = page_bytes();
+    const int64_t first = round_up(start, page), last = (start + bytes) / page * page;
+    const int advice = delta_ ? MADV_REMOVE : MADV_DONTNEED;
+    if (last > first) madvise(base_ + delta_ + first, last - first, advice);
+  }
+  give(start, bytes);
   return Status();
 }
 

@@ -5,12 +5,44 @@
 #include <c10/util/Exception.h>
 
 #include <fstream>
+#include <mutex>
+#include <set>
 
 #include "driver/packet.h"
 #include "runtime/allocator.h"
 #include "runtime/generator.h"
 
 namespace trn::runtime {
+namespace {
+
+// Every recording alive, to be asked which memory it names.
+struct Live {
+  std::mutex mutex;
+  std::set<const Recording*> recordings;
+};
+Live& live() {
+  static auto* l = new Live;
+  return *l;
+}
+
+bool names(const driver::Packet& packet, const char* begin, const char* end) {
+  const auto inside = [&](const void* p) { return p >= begin && p < end; };
+  if (inside(packet.dst) || inside(packet.src)) return true;
+  for (int i = 0; i < packet.call.noperands; ++i)
+    if (inside(packet.call.operand[i].data)) return true;
+  return false;
+}
+
+}  // namespace
+
+bool graphs_use(const void* begin, size_t bytes) {
+  const auto* first = static_cast<const char*>(begin);
+  std::lock_guard lock(live().mutex);
+  for (const Recording* recording : live().recordings)
+    for (const driver::Packet& packet : recording->packets)
+      if (names(packet, first, first + bytes)) return true;
+  return false;
+}
 
 void Graph::capture_begin(c10::MempoolId_t pool, at::GraphCaptureMode) {
   TORCH_CHECK(!recording_ && !capture_,
@@ -39,6 +71,8 @@ void Graph::capture_end() {
     TORCH_CHECK(current_stream(device_) == capture->origin(),
                 "Capture must end on the same stream it began on.");
     recording_ = capture->end();
+    std::lock_guard lock(live().mutex);
+    live().recordings.insert(&*recording_);
   } catch (...) {
     release_pool(device_, pool_);
     throw;
@@ -88,6 +122,10 @@ void Graph::reset() {
   if (!recording_) return;
   // Replays may still be queued and read the graph's memory; the pool waits for them when it gives
   // that memory back.
+  {
+    std::lock_guard lock(live().mutex);
+    live().recordings.erase(&*recording_);
+  }
   recording_.reset();
   ready_ = false;
   release_pool(device_, pool_);

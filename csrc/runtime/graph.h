@@ -42,4 +42,7 @@ class Graph final : public at::GraphImplInterface {
   std::optional<Recording> recording_;
 };
 
+// Whether a live graph's launches name an address in [begin, begin + bytes).
+bool graphs_use(const void* begin, size_t bytes);
+
 }  // namespace trn::runtime

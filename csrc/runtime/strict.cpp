@@ -162,11 +162,13 @@ bool enabled() {
   return any;
 }
 
+void mapped(void* ptr, int64_t bytes) {
+  std::lock_guard lock(state().mutex);
+  state().live[static_cast<const char*>(ptr)] = bytes;
+}
+
 void allocated(void* ptr, int64_t requested, c10::Stream stream) {
-  {
-    std::lock_guard lock(state().mutex);
-    state().live[static_cast<const char*>(ptr)] = requested;
-  }
+  mapped(ptr, requested);
   if (!on().poison) return;
   driver::Packet fill;
   fill.kind = driver::PacketKind::fill;

@@ -13,6 +13,8 @@ bool enabled();
 // poison: fresh memory is filled with 0xFF bytes, which every floating-point type reads as NaN.
 // bounds: notes what may be touched: `requested` bytes at ptr.
 void allocated(void* ptr, int64_t requested, c10::Stream stream);
+// The same for memory that comes with values in it.
+void mapped(void* ptr, int64_t bytes);
 void freed(void* ptr);
 
 // bounds: raises when a launch reaches outside of one live allocation.

@@ -1,5 +1,6 @@
 // What every driver must do, run over each. A case that a driver cannot show is listed with why.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -128,6 +129,33 @@ TEST_P(Conformance, ReleasedNeighboursBecomeOne) {
   EXPECT_EQ(device->memory().free, free + (3 << 20));
   void* whole = allocate(device->memory().free);
   EXPECT_TRUE(device->release(whole).ok());
+}
+
+TEST_P(Conformance, SharedMemoryIsTheSameInTwoPlaces) {
+  const int64_t n = 3000, free = device->memory().free;
+  auto made = device->allocate_shared(n * 4);
+  if (made.status().code() == Code::unavailable)
+    GTEST_SKIP() << GetParam() << ": " << made.status().message();
+  ASSERT_TRUE(made.ok()) << made.status().message();
+  const auto [mine, fd] = made.value();
+  EXPECT_TRUE(device->owns(mine));
+  void* theirs = device->open_shared(fd, n * 4).value();
+  ASSERT_NE(mine, theirs);
+  std::vector<int32_t> host(n);
+  std::iota(host.begin(), host.end(), 0);
+  write(mine, host);
+  EXPECT_EQ(read(theirs, n), host);
+  EXPECT_TRUE(device->release(mine).ok());
+  EXPECT_EQ(read(theirs, n), host);  // the bytes stay while somebody holds them
+  EXPECT_EQ(device->open_shared(fd, n * 8).status().code(), Code::invalid_argument);
+  EXPECT_TRUE(device->release(theirs).ok());
+  EXPECT_EQ(device->memory().free, free);
+  void* whole = allocate(free);  // the addresses are ordinary memory again
+  write(whole, host);
+  EXPECT_EQ(read(whole, n), host);
+  EXPECT_TRUE(device->release(whole).ok());
+  close(fd);
+  EXPECT_EQ(device->open_shared(fd, n * 4).status().code(), Code::invalid_argument);
 }
 
 TEST_P(Conformance, WrongReleaseIsRefused) {

@@ -2,6 +2,7 @@
 #include "driver/memory.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 namespace trn::driver {
 namespace {
@@ -21,6 +22,24 @@ TEST(Memory, HostAccessDiesUnderIsolation) {
   *mine = 7;  // the driver's own mapping works
   EXPECT_EQ(*mine, 7);
   EXPECT_DEATH({ [[maybe_unused]] char c = *p; }, "");
+}
+
+TEST(Memory, SharedMemoryIsIsolatedToo) {
+  Memory memory(64 << 20, /*isolate=*/true, "test"), other(64 << 20, /*isolate=*/true, "other");
+  const SharedMemory shared = memory.allocate_shared(4096).value();
+  auto* p = static_cast<volatile char*>(shared.ptr);
+  *memory.alias(const_cast<char*>(p)) = 7;
+  auto* q = static_cast<char*>(other.open_shared(shared.fd, 4096).value());
+  EXPECT_EQ(*other.alias(q), 7);
+  EXPECT_DEATH({ [[maybe_unused]] char c = *p; }, "");
+  EXPECT_TRUE(memory.release(shared.ptr).ok());
+  EXPECT_EQ(*other.alias(q), 7);
+  EXPECT_TRUE(other.release(q).ok());
+  close(shared.fd);
+  // The pages that were there before shared memory came are there again.
+  auto* again = static_cast<char*>(memory.allocate(64 << 20).value());
+  *memory.alias(again) = 1;
+  EXPECT_DEATH({ [[maybe_unused]] char c = *static_cast<volatile char*>(again); }, "");
 }
 
 TEST(Memory, PointersFromElsewhereAreLeftAlone) {

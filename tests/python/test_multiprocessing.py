@@ -55,6 +55,72 @@ def test_queues(python):
     assert "exit 0" in result.stdout, result.stdout + result.stderr
 
 
+SHARED = """
+import gc, torch, torch_trn
+from multiprocessing.reduction import ForkingPickler
+import torch.multiprocessing as mp
+
+def child(inbox, outbox):
+    whole, row = inbox.get()
+    assert whole.untyped_storage().data_ptr() == row.untyped_storage().data_ptr()
+    whole.add_(1)
+    row.mul_(2)
+    back = whole[:, 1:]
+    torch.trn.synchronize(whole.device)
+    outbox.put(back)
+    mine = torch.full((3,), 7.0, device="trn").conj()
+    outbox.put((mine, torch.ones(3, dtype=torch.complex64, device="trn").mul(1j).conj()))
+    del whole, row, back, mine
+    inbox.get()
+
+def main():
+    context = mp.get_context("spawn")
+    inbox, outbox = context.Queue(), context.Queue()
+    process = context.Process(target=child, args=(inbox, outbox), daemon=True)
+    process.start()
+    before = torch.trn.mem_get_info(1)[0]
+    x = torch.arange(6.0, device="trn:1").view(2, 3)
+    inbox.put((x, x[1]))
+    back = outbox.get(timeout=120)
+    assert x.tolist() == [[1, 2, 3], [8, 10, 12]], x
+    assert back.untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
+    x.zero_()
+    assert back.tolist() == [[0, 0], [0, 0]]
+    mine, conjugated = outbox.get(timeout=120)
+    assert mine.tolist() == [7, 7, 7]
+    assert conjugated.is_conj() and conjugated.tolist() == [-1j] * 3
+    inbox.put(None)
+    process.join(60)
+    assert mine.tolist() == [7, 7, 7]  # its process is gone, the bytes are not
+    del x, back
+    gc.collect()
+    torch.trn.empty_cache()
+    assert torch.trn.mem_get_info(1)[0] == before, (torch.trn.mem_get_info(1), before)
+
+    still = torch.ones(4, device="trn")
+    graph, stream = torch.trn.TRNGraph(), torch.trn.Stream()
+    stream.wait_stream(torch.trn.current_stream())
+    with torch.trn.graph(graph, stream=stream):
+        still.add_(1)
+    try:
+        ForkingPickler.dumps(still)
+    except RuntimeError as error:
+        assert "captured graph" in str(error)
+    else:
+        raise AssertionError("a graph's memory moved")
+    graph.reset()
+    print("exit", process.exitcode)
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def test_both_processes_hold_the_same_memory(python):
+    result = python(SHARED)
+    assert "exit 0" in result.stdout, result.stdout + result.stderr
+
+
 # A shell's background jobs ignore SIGINT, and their children with them.
 BUSY = """
 import os, signal, sys, torch, torch_trn

@@ -47,7 +47,7 @@ adapted utilization: load of the machine's cores in percent
 adapted temperature: the processor's, where the machine tells it
 adapted power_draw: the machine's, where it tells it
 adapted clock_rate: the processor's, where the machine tells it
-adapted ipc_collect: waits for the device; no memory is shared between processes
+adapted ipc_collect: waits for the device; memory that processes share is freed with its last holder
 adapted cudart: memory figures, profiler marks, host registration and error texts; no other call
 adapted nccl: collectives over this process's devices, by copies; version() answers
 adapted sparse: the old types' names; tensors are made by torch.sparse_coo_tensor
