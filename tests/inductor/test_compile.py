@@ -52,6 +52,20 @@ def test_fused_loops_run_on_the_queue(compiles, python):
     assert len(kernels_named(result.stderr)) == 1
 
 
+def test_caches_are_of_this_build(compiles, python, tmp_path):
+    code = """
+import sys, torch, torch_trn
+from torch._dynamo.utils import counters
+torch.compile(lambda x: x.sin() + 1)(torch.ones(100, device="trn"))
+print(counters["inductor"]["fxgraph_cache_hit"], counters["inductor"]["fxgraph_cache_miss"])
+"""
+    other = "import torch_trn._version as v; v.__version__ = 'another'\n"
+    env = {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache"), "TORCHINDUCTOR_AUTOGRAD_CACHE": "0"}
+    runs = [python(first + code, env=env) for first in ("", "", other)]
+    assert [r.stdout.split() for r in runs] == [["0", "1"], ["1", "0"], ["0", "1"]], (
+        [r.stdout + r.stderr for r in runs])
+
+
 @here
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_training_step(dtype):

@@ -24,6 +24,12 @@ def _register_overrides() -> None:
     register()
 
 
+def _register_cache_key() -> None:
+    from .cache_key import register
+
+    register()
+
+
 # What torch._inductor.codegen.common.init_backend_registration looks for in torch.trn.
 GENERATORS = {"Scheduling": "TrnScheduling", "PythonWrapperCodegen": "TrnWrapperCodegen",
               "CppWrapperCodegen": "TrnCppWrapperCodegen", "WrapperFxCodegen": "WrapperFxCodegen"}
@@ -39,6 +45,7 @@ def generator(name: str) -> type:
 _AFTER: dict[str, Callable[[], None]] = {
     "torch._dynamo.device_interface": _register_interface,
     "torch._inductor.codegen.common": _register_overrides,
+    "torch._inductor.compile_fx": _register_cache_key,
 }
 
 
