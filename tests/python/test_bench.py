@@ -61,7 +61,7 @@ def test_compiled_rows(compiles, tmp_path):
 
 def test_what_cannot_be_counted_says_why(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    row = next(r for r in rows_runtime.rows(True) if r.title == "small operator, instructions")
+    row = next(r for r in rows_runtime.rows(True) if r.title == "x + 1, instructions")
     result = count(row, 1)
     assert result.unavailable == "valgrind is not installed" and not result.met
     assert "not available: valgrind is not installed" in report.line(result, None)
