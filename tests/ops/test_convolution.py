@@ -37,6 +37,36 @@ CASES = {  # function, image, weight, options
     "3x3 of 16 channels": (F.conv2d, (3, 16, 9, 8), (16, 16, 3, 3), {"padding": 2}),
     "3x3 of many tiles": (F.conv2d, (2, 16, 130, 131), (18, 16, 3, 3), {"padding": 1}),
     "transposed 3x3": (F.conv_transpose2d, (2, 40, 11, 9), (40, 32, 3, 3), {"padding": 1}),
+    "5x5": (F.conv2d, (2, 40, 23, 18), (50, 40, 5, 5), {"padding": 2}),
+    "4x4": (F.conv2d, (2, 40, 23, 18), (50, 40, 4, 4), {"padding": (0, 3)}),
+    "2x2": (F.conv2d, (3, 40, 23, 18), (50, 40, 2, 2), {"padding": 1}),
+    "1x5": (F.conv2d, (4, 64, 20, 21), (128, 64, 1, 5), {"padding": (1, 2)}),
+    "7x7 stride 2": (F.conv2d, (4, 3, 63, 70), (64, 3, 7, 7), {"padding": 3, "stride": 2}),
+    "7x7 stride 2 of 17 channels": (F.conv2d, (2, 17, 63, 70), (64, 17, 7, 7),
+                                    {"padding": 2, "stride": 2}),
+    "3x3 stride 2": (F.conv2d, (4, 64, 33, 30), (64, 64, 3, 3), {"padding": 1, "stride": 2}),
+    "8x8 stride 3": (F.conv2d, (2, 30, 63, 70), (64, 30, 8, 8), {"padding": 1, "stride": 3}),
+    "4x6 stride 2, 3": (F.conv2d, (2, 30, 63, 70), (64, 30, 4, 6),
+                        {"padding": (1, 2), "stride": (2, 3)}),
+    "transposed stride 2": (F.conv_transpose2d, (3, 70, 14, 15), (70, 33, 4, 4),
+                            {"stride": 2, "output_padding": 1}),
+    "transposed stride 3": (F.conv_transpose2d, (3, 70, 14, 15), (70, 33, 6, 6),
+                            {"stride": 3, "padding": 5}),
+    "transposed, padding beyond kernel": (F.conv_transpose2d, (3, 70, 14, 15), (70, 33, 2, 2),
+                                          {"padding": 5}),
+    "1-D of 5": (F.conv1d, (4, 128, 299), (128, 128, 5), {"padding": 2}),
+    "1-D of 3": (F.conv1d, (4, 65, 301), (70, 65, 3), {}),
+    "1-D of 6, stride 3": (F.conv1d, (8, 65, 301), (70, 65, 6), {"padding": 2, "stride": 3}),
+    "transposed 1-D, stride 2": (F.conv_transpose1d, (3, 70, 201), (70, 70, 4), {"stride": 2}),
+    "3-D of 3": (F.conv3d, (2, 32, 7, 20, 22), (40, 32, 3, 3, 3), {"padding": 1}),
+    "3-D, padding beyond kernel": (F.conv3d, (3, 20, 4, 19, 22), (32, 20, 2, 3, 3),
+                                   {"padding": (3, 0, 2)}),
+    "3-D of lines": (F.conv3d, (2, 40, 5, 20, 22), (48, 40, 3, 1, 5), {"padding": (0, 1, 0)}),
+    "3-D of planes": (F.conv3d, (2, 40, 5, 20, 22), (48, 40, 1, 3, 3), {"padding": (2, 1, 0)}),
+    "3-D stride 2": (F.conv3d, (2, 40, 5, 20, 22), (48, 40, 3, 4, 4),
+                     {"padding": (0, 1, 0), "stride": (1, 2, 2)}),
+    "transposed 3-D": (F.conv_transpose3d, (2, 40, 5, 12, 13), (40, 40, 3, 4, 4),
+                       {"padding": (1, 1, 0), "stride": (1, 2, 2)}),
     "weight in chunks": (F.conv2d, (2, 17, 70, 75), (20, 17, 5, 5), {"padding": (2, 1)}),
     "1x1 in chunks": (F.conv2d, (3, 70, 31, 33), (45, 70, 1, 1), {}),
     "1x1 of every third": (F.conv2d, (2, 24, 31, 34), (30, 12, 1, 1), {"stride": 3, "groups": 2}),
@@ -96,6 +126,23 @@ def test_every_width(isa, channels, dtype):
             assert (a.cpu().double() - b).abs().max() <= LIMIT[dtype] * 8 * (b.abs().max() + 1)
 
 
+@pytest.mark.parametrize("taps", [2, 3, 4, 5])
+def test_every_width_by_fewer_products(isa, taps):
+    # Positions around the edges of Winograd's tiles, of their runs and of blocks of them.
+    w = data(32, 33, taps, taps, seed=2, dtype=torch.float32)
+    for width in range(18, 30):
+        last = torch.channels_last if width % 2 else torch.contiguous_format
+        x = data(3, 33, 47 - width, width, seed=1, dtype=torch.float32)
+        given = [x.to("trn").to(memory_format=last).requires_grad_(), w.to("trn").requires_grad_()]
+        exact = [t.double().requires_grad_() for t in (x, w)]
+        out, wanted = F.conv2d(*given, padding=1), F.conv2d(*exact, padding=1)
+        grad = data(*out.shape, seed=3, dtype=torch.float32)
+        got = [out, *torch.autograd.grad(out, given, grad.to("trn"))]
+        want = [wanted, *torch.autograd.grad(wanted, exact, grad.double())]
+        for a, b in zip(got, want, strict=True):
+            assert (a.cpu().double() - b).abs().max() <= LIMIT[x.dtype] * 8 * (b.abs().max() + 1)
+
+
 def test_an_image_whose_memory_serves_is_not_copied():
     # Two launches: the weight is packed, the product is made.
     x = data(1, 8, 9, 9, seed=1, dtype=torch.float32).to("trn")
@@ -127,7 +174,8 @@ def test_bits_do_not_depend_on_threads():
         results = []
         for threads in (1, 3):
             _C._set_compute_threads(threads)
-            results.append([t.cpu() for case in ("large", "weight in chunks", "1x1 in chunks")
+            results.append([t.cpu() for case in ("large", "weight in chunks", "1x1 in chunks",
+                                                 "3-D of 3", "1-D of 5", "transposed stride 2")
                             for t in run(case, torch.float32, "trn", torch.float32, False)])
         assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
     finally:
