@@ -21,14 +21,15 @@ void probe_peak(const Call& call, const Range& range) {
   const int64_t rounds = call.ints[0];
   for (int64_t item = range.begin; item < range.end; ++item) {
     Vector sum[kChains] = {};
-    Vector factor = Vector{} + T(0.5);
-    for (int64_t i = 0; i < rounds; ++i) {
+    const Vector factor = Vector{} + T(0.5);
+    for (int64_t i = 0; i < rounds; ++i)
 #pragma GCC unroll 16
-      for (int c = 0; c < kChains; ++c) sum[c] = sum[c] * factor + factor;
+      for (int c = 0; c < kChains; ++c) {
+        sum[c] = sum[c] * factor + factor;
 #if defined(__x86_64__)
-      asm volatile("" : "+x"(factor));  // keeps the rounds from being folded
+        asm volatile("" : "+v"(sum[c]));  // keeps equal chains from being computed as one
 #endif
-    }
+      }
     for (int c = 1; c < kChains; ++c) sum[0] += sum[c];
     // The sums are finite, so that adding their difference keeps the count.
     call.operand[0].as<double>()[item] =
