@@ -7,14 +7,14 @@ namespace {
 
 using Ints = Vec<int32_t>::Type;
 
-// The instruction multiplies unsigned by signed bytes: A is shifted by 128, and 128 times the sum
-// of B's column is taken off.
+// The instruction multiplies unsigned by signed bytes: B is shifted by 128, and 128 times the sum
+// of A's row is taken off.
 struct ByteMath {
   using Source = int8_t;
   using Unit = uint32_t;
   using Sum = int32_t;
   static constexpr int64_t kPer = 4;
-  static constexpr bool kBiased = true, kDirect = false;
+  static constexpr bool kSettled = true, kDirect = false;
 
   TRN_INLINE static Units along(const int8_t* p, int64_t n) {
     const __mmask64 mask = n >= 64 ? ~0ull : (1ull << n) - 1;
@@ -41,14 +41,15 @@ struct ByteMath {
       unit |= static_cast<uint32_t>(static_cast<uint8_t>(p[i * step])) << 8 * i;
     return unit;
   }
+  TRN_INLINE static Units row_of(Units row) { return row ^ 0x80808080u; }
   TRN_INLINE static Ints multiply(Ints sum, Units row, uint32_t x) {
-    const __m512i left = _mm512_set1_epi32(static_cast<int>(x ^ 0x80808080u));
-    return (Ints)_mm512_dpbusd_epi32((__m512i)sum, left, (__m512i)row);
+    return (Ints)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)row,
+                                     _mm512_set1_epi32(static_cast<int>(x)));
   }
-  TRN_INLINE static Ints bias(Ints sum, Units row) {
-    const __m512i shift = _mm512_set1_epi8(static_cast<char>(0x80));
-    return (Ints)_mm512_dpbusd_epi32((__m512i)sum, shift, (__m512i)row);
+  TRN_INLINE static Ints sum_up(Ints sum, Units units) {
+    return (Ints)_mm512_dpbusd_epi32((__m512i)sum, _mm512_set1_epi8(1), (__m512i)units);
   }
+  TRN_INLINE static Ints settle(Ints sum, int32_t left, const int32_t*) { return sum - 128 * left; }
   TRN_INLINE static void finish(const Problem& p, int32_t* sums, int64_t row, int64_t column,
                                 int64_t n, int32_t*) {
     int32_t* to = p.c.as<int32_t>() + row * p.c.strides[1] + column * p.c.strides[2];

@@ -11,32 +11,18 @@
 //                         elements of k are left
 //   multiply(sum, row, unit)     sum + row * the broadcast unit
 //   kDirect, store(to, sums, n)  whether, and how, up to n sums of a row are written as Source
-//   kBiased, bias(sum, row)      whether bias(), summed over the strip, is taken off every row
+//   kSettled                     whether sums of a block of k are settled before they are added to
+//                         others': Sums settle(sums, left, factors), where left is what sum_up(sum,
+//                         units) adds up over the block's row of A
 // Everything lies in the anonymous namespace of the file that includes it: files for different
 // instruction sets share nothing.
 #pragma once
 
-#include <utility>
-
 #include "blocks.h"
-#include "matmul_tiles.h"
+#include "matmul_pack.h"
 
 namespace trn {
 namespace {
-
-constexpr int kRows = kVectorBytes == 64 ? 12 : kVectorBytes == 32 ? 6 : 4;
-constexpr int kVectors = 2;
-
-template <class T>
-struct Vec {
-  typedef T Type __attribute__((vector_size(kVectorBytes), aligned(sizeof(T))));
-  static constexpr int kLanes = kVectorBytes / sizeof(T);
-};
-
-// Rows of packed A are this far apart, or units where rows are neighbours: no powers of two, or
-// they would share cache sets.
-constexpr int64_t kRowUnits = kDepth + 16, kUnitRows = kPanelM + 16;
-constexpr int64_t kPanelUnits = kUnitRows * kRowUnits;
 
 struct Problem {
   Operand c, a, b, d;
@@ -79,166 +65,49 @@ void write_row(const Problem& p, A* sums, int64_t row, int64_t column, int64_t n
                                  cs, sums, DTypeOf<A>::value, 1, n);
 }
 
-template <class V, int step, int... lane>
-TRN_INLINE void exchange(V& a, V& b, std::integer_sequence<int, lane...>) {
-  constexpr int n = sizeof...(lane);
-  const V low = __builtin_shufflevector(a, b, ((lane & step) ? n + lane - step : lane)...);
-  b = __builtin_shufflevector(a, b, ((lane & step) ? n + lane : lane + step)...);
-  a = low;
-}
-
-// Transposes a square of lanes x lanes in registers.
-template <class V, int lanes, int step = 1>
-TRN_INLINE void transpose(V (&v)[lanes]) {
-#pragma GCC unroll 16
-  for (int i = 0; i < lanes; ++i)
-    if (!(i & step))
-      exchange<V, step>(v[i], v[i + step], std::make_integer_sequence<int, lanes>());
-  if constexpr (2 * step < lanes) transpose<V, lanes, 2 * step>(v);
-}
-
 template <class Math>
-struct Blocked {
-  using S = typename Math::Source;
-  using U = typename Math::Unit;
-  using A = typename Math::Sum;
-  using UV = typename Vec<U>::Type;
-  using AV = typename Vec<A>::Type;
-  static constexpr int kLanes = Vec<U>::kLanes, kColumns = kVectors * kLanes;
-  static constexpr int64_t kPer = Math::kPer;
-  static constexpr bool kDirect = Math::kDirect;
-
-  // `lines` lines of `depth` elements of k (`line` and `step` apart) as rows of units.
-  // Lines go `to_line` apart and units `to_unit`; one of the two is 1.
-  static void pack(U* to, int64_t to_line, int64_t to_unit, const S* from, int64_t lines,
-                   int64_t depth, int64_t line, int64_t step) {
-    const int64_t units = (depth + kPer - 1) / kPer;
-    for (int64_t i = 0; i < lines; i += kLanes) {
-      const int64_t n = lines - i < kLanes ? lines - i : kLanes;
-      for (int64_t u = 0; u < units; u += kLanes) {
-        const int64_t count = units - u < kLanes ? units - u : kLanes;
-        const S* block = from + i * line + u * kPer * step;
-        U* target = to + i * to_line + u * to_unit;
-        pack_square(target, to_line, to_unit, block, n, count, depth - u * kPer, line, step);
-      }
-    }
-  }
-
-  // A square of at most kLanes lines and units.
-  TRN_INLINE static void pack_square(U* to, int64_t to_line, int64_t to_unit, const S* from,
-                                     int64_t lines, int64_t units, int64_t depth, int64_t line,
-                                     int64_t step) {
-    UV v[kLanes];
-    const bool by_line = step == 1;
-    if (!by_line && line != 1) {
-      for (int64_t i = 0; i < lines; ++i)
-        for (int64_t u = 0; u < units; ++u)
-          to[i * to_line + u * to_unit] =
-              Math::gather(from + i * line + u * kPer * step, step, depth - u * kPer);
-      return;
-    }
-    const int64_t have = by_line ? lines : units, width = by_line ? units : lines;
-    const int64_t elements = units * kPer < depth ? units * kPer : depth;
-    if (have == kLanes && by_line) {
-#pragma GCC unroll 16
-      for (int i = 0; i < kLanes; ++i) v[i] = Math::along(from + i * line, elements);
-    } else if (have == kLanes) {
-#pragma GCC unroll 16
-      for (int i = 0; i < kLanes; ++i)
-        v[i] = Math::across(from + i * kPer * step, step, lines, depth - i * kPer);
-    } else {
-      for (int64_t i = 0; i < kLanes; ++i)
-        v[i] = i >= have ? UV{}
-               : by_line ? Math::along(from + i * line, elements)
-                         : Math::across(from + i * kPer * step, step, lines, depth - i * kPer);
-    }
-    const bool turned = by_line ? to_unit != 1 : to_line != 1;
-    const int64_t stride = turned == by_line ? to_unit : to_line;
-    if (turned) transpose<UV, kLanes>(v);
-    // Strips and rows of panels are padded to whole vectors: more than is needed may be written.
-    const int64_t rows = turned ? width : have;
-    if (rows == kLanes) {
-#pragma GCC unroll 16
-      for (int i = 0; i < kLanes; ++i) *reinterpret_cast<UV*>(to + i * stride) = v[i];
-    } else {
-      for (int64_t i = 0; i < rows; ++i) *reinterpret_cast<UV*>(to + i * stride) = v[i];
-    }
-  }
-
-  // Packs lines that are contiguous over one another, a unit of k at a time: line i of unit u at
-  // to[i / kColumns * group + i % kColumns + u * unit].
-  static void pack_across(U* to, int64_t group, int64_t unit, const S* from, int64_t lines,
-                          int64_t depth, int64_t step) {
-    for (int64_t q = 0; q < depth; q += kPer, from += kPer * step, to += unit) {
-      U* strip = to;
-      int64_t i = 0;
-      for (; i + kColumns <= lines; i += kColumns, strip += group)
-        Math::across_strip(strip, from + i, step, depth - q);
-      for (int64_t j = 0; i < lines; i += kLanes, j += kLanes)
-        *reinterpret_cast<UV*>(strip + j) =
-            Math::across(from + i, step, lines - i < kLanes ? lines - i : kLanes, depth - q);
-    }
-  }
-
-  // Rows of A as they are multiplied: unit p of row r lies at + r * row + p * sizeof(U), or, by
-  // units, at + r * sizeof(U) + p * kUnitBytes.
-  struct Rows {
-    const char* at;
-    int64_t row;
-    bool by_units;
-  };
-  static constexpr int64_t kUnitBytes = kUnitRows * sizeof(U);
-
-  // `rows` rows of `depth` elements of k, `line` and `step` apart: where they lie if whole units
-  // can be read there, else packed into the panel in the order that needs no transposition.
-  static Rows rows_of(U* panel, const S* from, int64_t rows, int64_t depth, int64_t line,
-                      int64_t step) {
-    constexpr bool whole = sizeof(S) * kPer == sizeof(U);
-    if (whole && step == 1 && depth % kPer == 0 && rows % kRows == 0)
-      return {reinterpret_cast<const char*>(from), line * static_cast<int64_t>(sizeof(S)), false};
-    const char* at = reinterpret_cast<const char*>(panel);
-    if (line == 1 && step != 1) {
-      pack_across(panel, kColumns, kUnitRows, from, rows, depth, step);
-      return {at, sizeof(U), true};
-    }
-    pack(panel, kRowUnits, 1, from, rows, depth, line, step);
-    return {at, kRowUnits * sizeof(U), false};
-  }
+struct Blocked : Packing<Math> {
+  using P = Packing<Math>;
+  using typename P::S, typename P::U, typename P::A, typename P::UV, typename P::AV, typename P::Rows;
+  using P::kLanes, P::kColumns, P::kPer, P::kDirect, P::kUnitBytes;
+  using P::pack, P::pack_across, P::rows_of;
+  static constexpr int64_t kStrip = kMaxDepth * kColumns;
 
   // Where a register tile goes: added to sums that are there already or not, kept as sums or, if
   // `out` is not null, written as `columns` results of each row.
   struct To {
     A* sums;
-    int64_t stride;
+    int64_t stride, tail;
     bool add;
     S* out;
     int64_t row, columns;
+    const A *left, *factors;
   };
 
-  // Rows of A times a strip of B.
-  template <int rows, bool by_units>
+  // Rows of A times `vectors` vectors of a strip of B.
+  template <int rows, bool by_units, int vectors>
   __attribute__((noinline)) static void multiply_tile(const char* a, int64_t row_bytes, const U* b,
                                                       int64_t units, const To& to) {
     typedef U AnyU __attribute__((aligned(1), may_alias));
     constexpr int groups = (rows + 3) / 4;
     const char* group[groups];
     for (int g = 0; g < groups; ++g) group[g] = a + 4 * g * row_bytes;
-    AV sum[rows][kVectors] = {};
-    AV bias[kVectors] = {};
-    for (int64_t p = 0; p < units; ++p) {
-      UV row[kVectors];
+    AV sum[rows][vectors] = {};
+    const auto add_unit = [&](auto unit_at) __attribute__((always_inline)) {
+      UV row[vectors];
 #pragma GCC unroll 2
-      for (int v = 0; v < kVectors; ++v) row[v] = *reinterpret_cast<const UV*>(b + v * kLanes);
-      if constexpr (Math::kBiased)
-        for (int v = 0; v < kVectors; ++v) bias[v] = Math::bias(bias[v], row[v]);
+      for (int v = 0; v < vectors; ++v)
+        row[v] = Math::row_of(*reinterpret_cast<const UV*>(b + v * kLanes));
 #pragma GCC unroll 16
       for (int r = 0; r < rows; ++r) {
-        const char* at = by_units ? a + r * sizeof(U) : group[r / 4] + r % 4 * row_bytes;
-        const U x = *reinterpret_cast<const AnyU*>(at);
+        const U x = unit_at(by_units ? a + r * sizeof(U) : group[r / 4] + r % 4 * row_bytes);
 #pragma GCC unroll 2
-        for (int v = 0; v < kVectors; ++v)
+        for (int v = 0; v < vectors; ++v)
           sum[r][v] = Math::multiply(sum[r][v], row[v], x);
       }
+    };
+    for (int64_t p = to.tail ? 1 : 0; p < units; ++p) {
+      add_unit([](const char* at) { return *reinterpret_cast<const AnyU*>(at); });
       if constexpr (by_units) a += kUnitBytes;
       else
 #pragma GCC unroll 3
@@ -248,11 +117,17 @@ struct Blocked {
         }
       b += kColumns;
     }
+    if constexpr (!by_units && kPer > 1)
+      if (to.tail)
+        add_unit([&](const char* at) {
+          return Math::gather(reinterpret_cast<const S*>(at), 1, to.tail);
+        });
 #pragma GCC unroll 16
     for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 2
-      for (int v = 0; v < kVectors; ++v) {
-        if constexpr (Math::kBiased) sum[r][v] -= bias[v];
+      for (int v = 0; v < vectors; ++v) {
+        if constexpr (Math::kSettled)
+          sum[r][v] = Math::settle(sum[r][v], to.left[r], to.factors + v * kLanes);
         AV* before = reinterpret_cast<AV*>(to.sums + r * to.stride + v * kLanes);
         if (to.add) sum[r][v] += *before;
         if (!to.out) *before = sum[r][v];
@@ -263,19 +138,67 @@ struct Blocked {
         for (int r = 0; r < rows; ++r) Math::store(to.out + r * to.row, sum[r], to.columns);
   }
 
-  template <bool by_units>
+  template <bool by_units, int vectors>
   static void multiply_rows(const char* a, int64_t row, const U* b, int64_t units, int64_t rows,
                             const To& to) {
     constexpr int two = 2 * kRows / 3, one = (kRows + 2) / 3;
-    if (rows > two) return multiply_tile<kRows, by_units>(a, row, b, units, to);
-    if (rows > one) return multiply_tile<two, by_units>(a, row, b, units, to);
-    multiply_tile<one, by_units>(a, row, b, units, to);
+    if (rows > two) return multiply_tile<kRows, by_units, vectors>(a, row, b, units, to);
+    if (rows > one) return multiply_tile<two, by_units, vectors>(a, row, b, units, to);
+    multiply_tile<one, by_units, vectors>(a, row, b, units, to);
   }
 
-  // m x n sums over `blocks` blocks of k, at most kDepth units each. `from` provides:
+  // A strip of which only the first vector has columns is multiplied by that one.
+  static void multiply_strip(const Rows& a, int64_t first, const U* b, int64_t columns,
+                             int64_t units, int64_t rows, const To& to) {
+    const char* at = a.at + first * a.row;
+    const bool narrow = columns <= kLanes;
+    if (a.by_units)
+      narrow ? multiply_rows<true, 1>(at, 0, b, units, rows, to)
+             : multiply_rows<true, kVectors>(at, 0, b, units, rows, to);
+    else
+      narrow ? multiply_rows<false, 1>(at, a.row, b, units, rows, to)
+             : multiply_rows<false, kVectors>(at, a.row, b, units, rows, to);
+  }
+
+  // What sum_up() makes of each of `rows` rows of a block.
+  static void sum_rows(const Rows& a, int64_t rows, int64_t units, A* sums) {
+    if (a.by_units) {
+      for (int64_t r = 0; r < rows; r += kLanes) {
+        AV sum{};
+        for (int64_t u = 0; u < units; ++u)
+          sum = Math::sum_up(
+              sum, *reinterpret_cast<const UV*>(a.at + u * kUnitBytes + r * sizeof(U)));
+        *reinterpret_cast<AV*>(sums + r) = sum;
+      }
+      return;
+    }
+    const int64_t elements = units * kPer - (a.tail ? kPer - a.tail : 0);
+    for (int64_t r = 0; r < rows; ++r) {
+      const S* from = reinterpret_cast<const S*>(a.at + r * a.row);
+      AV sum{};
+      for (int64_t q = 0; q < elements; q += kLanes * kPer) {
+        const int64_t left = elements - q;
+        sum = Math::sum_up(sum, Math::along(from + q, left < kLanes * kPer ? left : kLanes * kPer));
+      }
+      sums[r] = 0;
+      for (int i = 0; i < kLanes; ++i) sums[r] += sum[i];
+    }
+  }
+
+  // The panel of B from columns that lie `line` apart.
+  static void pack_strips(U* panel, const S* from, int64_t columns, int64_t depth, int64_t line,
+                          int64_t step) {
+    for (int64_t j = 0; j < columns; j += kColumns, panel += kStrip)
+      pack(panel, 1, kColumns, from + j * line, columns - j < kColumns ? columns - j : kColumns,
+           depth, line, step);
+  }
+
+  // m x n sums over `blocks` blocks of k, at most kMaxDepth units each. `from` provides:
   //   units(block)                         how many units of k a block has
   //   rows_of_a(panel, row, rows, block)   rows of A
-  //   pack_b(strip, column, columns, block)  at most kColumns columns of B
+  //   pack_b(panel, block)                 n columns of B, strips of kColumns of them kStrip apart
+  //   first_unit(block)                    of the packed strips
+  //   factors(block)                       what settle() is given, for each column
   //   finish(row, sums, buffer)            takes a row of n sums
   //   out(row), out_row()                  where Math::store() may put row `row` instead, null if
   //                                        finish() has more to do, and how far apart rows are
@@ -284,37 +207,40 @@ struct Blocked {
     const int64_t stride = (n + kColumns - 1) / kColumns * kColumns;
     A* acc = reinterpret_cast<A*>(scratch);
     U* b_panel = reinterpret_cast<U*>(acc + kMaxTile);
-    U* a_panel = b_panel + kDepth * kMaxTileN;
+    U* a_panel = b_panel + kMaxDepth * kMaxTileN;
     A* buffer = reinterpret_cast<A*>(a_panel + kPanelUnits);
+    A left[kUnitRows];
     // Without any k one empty block writes zeros.
     for (int64_t block = 0; block < blocks || block == 0; ++block) {
       const int64_t units = blocks ? from.units(block) : 0;
-      for (int64_t j = 0; j < n; j += kColumns)
-        from.pack_b(b_panel + j * kDepth, j, n - j < kColumns ? n - j : kColumns, block);
+      from.pack_b(b_panel, block);
+      const U* strips = b_panel + from.first_unit(block) * kColumns;
       for (int64_t i0 = 0, height; i0 < m; i0 += height) {
         // Only whole register tiles are read where they lie: the rest has a panel of its own.
         height = m - i0 < kPanelM ? m - i0 : kPanelM;
         if (height > kRows) height -= height % kRows;
         const Rows a = from.rows_of_a(a_panel, i0, height, block);
+        if constexpr (Math::kSettled) sum_rows(a, height, units, left);
         // Sums that no other block adds to are finished in the second level.
         A* sums = blocks > 1 ? acc + i0 * stride : acc;
         const bool last = block + 1 >= blocks;
         S* out = nullptr;
         if constexpr (kDirect)
           if (last && height % kRows == 0) out = from.out(i0);
-        To to{nullptr, stride, block > 0, nullptr, 0, 0};
+        To to{nullptr, stride, a.tail, block > 0, nullptr, 0, 0, nullptr, nullptr};
         for (int64_t j = 0; j < n; j += kColumns)
           for (int64_t i = 0; i < height; i += kRows) {
-            const U* strip = b_panel + j * kDepth;
-            const char* at = a.at + i * a.row;
             to.sums = sums + i * stride + j;
+            to.columns = n - j;
             if (out) {
               to.row = from.out_row();
               to.out = out + i * to.row + j;
-              to.columns = n - j;
             }
-            if (a.by_units) multiply_rows<true>(at, 0, strip, units, height - i, to);
-            else multiply_rows<false>(at, a.row, strip, units, height - i, to);
+            if constexpr (Math::kSettled) {
+              to.left = left + i;
+              to.factors = from.factors(block) + j;
+            }
+            multiply_strip(a, i, strips + j / kColumns * kStrip, n - j, units, height - i, to);
           }
         if (!last || out) continue;
         for (int64_t i = 0; i < height; ++i) from.finish(i0 + i, sums + i * stride, buffer);
@@ -322,27 +248,39 @@ struct Blocked {
     }
   }
 
+  // How k is cut: in even blocks of about kDepth units, so that none is left with a few of them.
+  struct Blocks {
+    int64_t k, count, step;
+    explicit Blocks(int64_t depth) : k(depth) {
+      const int64_t units = (k + kPer - 1) / kPer, most = units - (kMaxDepth - kDepth);
+      count = units == 0 ? 0 : most <= kDepth ? 1 : (most + kDepth - 1) / kDepth;
+      step = count == 0 ? 0 : (units + count - 1) / count * kPer;
+    }
+    int64_t depth(int64_t block) const {
+      const int64_t left = k - block * step;
+      return left < step ? left : step;
+    }
+    int64_t units(int64_t block) const { return (depth(block) + kPer - 1) / kPer; }
+  };
+
   // A tile of a plain product, whose corner is (m0, n0).
   struct Tile {
     const Problem& p;
     int64_t m0, n0, n;
-    static constexpr int64_t kStep = kDepth * kPer;
+    Blocks blocks;
 
-    int64_t depth(int64_t block) const {
-      const int64_t left = p.k - block * kStep;
-      return left < kStep ? left : kStep;
-    }
-    int64_t units(int64_t block) const { return (depth(block) + kPer - 1) / kPer; }
+    int64_t units(int64_t block) const { return blocks.units(block); }
+    int64_t first_unit(int64_t) const { return 0; }
+    const A* factors(int64_t) const { return nullptr; }
     Rows rows_of_a(U* panel, int64_t row, int64_t rows, int64_t block) {
-      const int64_t *s = p.a.strides, at = (m0 + row) * s[1] + block * kStep * s[2];
-      return rows_of(panel, p.a.as<S>() + at, rows, depth(block), s[1], s[2]);
+      const int64_t *s = p.a.strides, at = (m0 + row) * s[1] + block * blocks.step * s[2];
+      return rows_of(panel, p.a.as<S>() + at, rows, blocks.depth(block), s[1], s[2]);
     }
-    void pack_b(U* strip, int64_t column, int64_t columns, int64_t block) {
-      const int64_t *s = p.b.strides, at = block * kStep * s[1] + (n0 + column) * s[2];
-      const S* from = p.b.as<S>() + at;
-      if (s[2] == 1 && s[1] != 1)
-        pack_across(strip, 0, kColumns, from, columns, depth(block), s[1]);
-      else pack(strip, 1, kColumns, from, columns, depth(block), s[2], s[1]);
+    void pack_b(U* panel, int64_t block) {
+      const int64_t *s = p.b.strides, depth = blocks.depth(block);
+      const S* from = p.b.as<S>() + block * blocks.step * s[1] + n0 * s[2];
+      if (s[2] == 1 && s[1] != 1) pack_across(panel, kStrip, kColumns, from, n, depth, s[1]);
+      else pack_strips(panel, from, n, depth, s[2], s[1]);
     }
     S* out(int64_t row) const {
       const bool plain = p.alpha == 1 && (p.beta == 0 || p.d.absent()) &&
@@ -357,11 +295,11 @@ struct Blocked {
                        char* scratch) {
     const int64_t m = p.m - m0 < tile_m ? p.m - m0 : tile_m;
     const int64_t n = p.n - n0 < tile_n ? p.n - n0 : tile_n;
-    Tile tile{p, m0, n0, n};
-    multiply_with(tile, m, n, (p.k + Tile::kStep - 1) / Tile::kStep, scratch);
+    Tile tile{p, m0, n0, n, Blocks(p.k)};
+    multiply_with(tile, m, n, tile.blocks.count, scratch);
   }
 
-  static_assert((kMaxTile + kDepth * kMaxTileN + kPanelUnits + kMaxTileN) * sizeof(U) <=
+  static_assert((kMaxTile + kMaxDepth * kMaxTileN + kPanelUnits + kMaxTileN) * sizeof(U) <=
                 kScratchBytes - kSpareBytes);
 };
 

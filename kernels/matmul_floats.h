@@ -20,7 +20,7 @@ struct FloatMath {
   using Sum = Unit;
   using V = typename Vec<Unit>::Type;
   static constexpr int64_t kPer = 1;
-  static constexpr bool kBiased = false, kDirect = __is_same(S, Unit);
+  static constexpr bool kSettled = false, kDirect = __is_same(S, Unit);
   static constexpr int kLanes = Vec<Unit>::kLanes;
 
   TRN_INLINE static V along(const S* p, int64_t n) {
@@ -36,10 +36,12 @@ struct FloatMath {
       *reinterpret_cast<V*>(to + v * kLanes) = Thin<S, Unit>::load(p + v * kLanes);
   }
   TRN_INLINE static Unit gather(const S* p, int64_t, int64_t) { return static_cast<Unit>(*p); }
+  TRN_INLINE static V row_of(V row) { return row; }
   TRN_INLINE static V multiply(V sum, V row, Unit x) { return sum + row * x; }
-  TRN_INLINE static void store(S* to, const V (&sums)[kVectors], int64_t n) {
+  template <int vectors>
+  TRN_INLINE static void store(S* to, const V (&sums)[vectors], int64_t n) {
 #pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v, n -= kLanes, to += kLanes) {
+    for (int v = 0; v < vectors; ++v, n -= kLanes, to += kLanes) {
       if (n >= kLanes) {
         *reinterpret_cast<V*>(to) = sums[v];
       } else {

@@ -52,7 +52,7 @@ struct PairMath {
   using Unit = uint32_t;
   using Sum = float;
   static constexpr int64_t kPer = 2;
-  static constexpr bool kBiased = false, kDirect = true;
+  static constexpr bool kSettled = false, kDirect = true;
 
   TRN_INLINE static Units along(const bf16_t* p, int64_t n) {
     return (Units)_mm512_maskz_loadu_epi16(low_bits(n), p);
@@ -81,6 +81,7 @@ struct PairMath {
   TRN_INLINE static uint32_t gather(const bf16_t* p, int64_t step, int64_t depth) {
     return p[0].bits | (depth > 1 ? static_cast<uint32_t>(p[step].bits) << 16 : 0);
   }
+  TRN_INLINE static Units row_of(Units row) { return row; }
   TRN_INLINE static Floats multiply(Floats sum, Units row, uint32_t x) {
     return (Floats)_mm512_dpbf16_ps((__m512)sum, (__m512bh)row,
                                     (__m512bh)_mm512_set1_epi32(static_cast<int>(x)));
@@ -88,6 +89,10 @@ struct PairMath {
   TRN_INLINE static void store(bf16_t* to, const Floats (&sums)[2], int64_t n) {
     const __m512i pairs = (__m512i)_mm512_cvtne2ps_pbh((__m512)sums[1], (__m512)sums[0]);
     _mm512_mask_storeu_epi16(to, low_bits(n), pairs);
+  }
+  TRN_INLINE static void store(bf16_t* to, const Floats (&sums)[1], int64_t n) {
+    const __m256i halves = (__m256i)_mm512_cvtneps_pbh((__m512)sums[0]);
+    _mm256_mask_storeu_epi16(to, static_cast<__mmask16>(low_bits(n)), halves);
   }
   // Two vectors of sums, rounded.
   TRN_INLINE static void store(bf16_t* to, const float* sums) {

@@ -104,6 +104,8 @@ at::Tensor TRN_OP(_weight_int4pack_mm)(const at::Tensor& self, const at::Tensor&
   const int64_t n = mat2.size(0) * 8, k = mat2.size(1) * 16 * mat2.size(3) * 2;
   TORCH_CHECK(k == self.size(1), "_weight_int4pack_mm : expect A.size(1) == ", k, ", got ",
               self.size(1));
+  TORCH_CHECK(k % qGroupSize == 0, "_weight_int4pack_mm : expect A.size(1) to be a multiple of ",
+              qGroupSize, ", got ", k);
   TORCH_CHECK(qScaleAndZeros.dim() == 3 && qScaleAndZeros.size(0) == k / qGroupSize &&
                   qScaleAndZeros.size(1) == n && qScaleAndZeros.size(2) == 2,
               "_weight_int4pack_mm: expect qScaleAndZeros to be 3d tensor with sizes [", k / qGroupSize,

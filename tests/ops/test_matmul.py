@@ -13,7 +13,7 @@ LIMIT = {torch.float32: 2e-6, torch.float64: 1e-14, torch.bfloat16: 8e-3, torch.
 # Around rows and columns of register tiles, thin products, panels and strips of k.
 EDGES = [(1, 17, 300), (3, 512, 33), (16, 65, 40), (17, 31, 5), (24, 33, 513), (97, 64, 256),
          (300, 19, 257), (13, 520, 1), (289, 130, 31), (70, 1, 1030), (18, 18, 0),
-         (26, 40, 1040), (1120, 270, 20)]
+         (26, 40, 1040), (1120, 270, 20), (25, 47, 273), (36, 49, 545), (38, 80, 1089)]
 
 
 def data(*shape, seed=0, dtype=torch.float32):
@@ -98,13 +98,17 @@ def test_tiny_float32_numbers_are_kept(isa):
     assert (got - expected).abs().max() <= 40 * 2.0**-149 and got.abs().max() > 0
 
 
-@pytest.mark.parametrize("m, n, k", [(1, 1, 1), (17, 33, 5), (96, 100, 1031), (13, 64, 4)])
+@pytest.mark.parametrize("m, n, k", [(1, 1, 1), (17, 33, 5), (96, 100, 1031), (13, 64, 4),
+                                     (24, 47, 1090), (36, 16, 2179)])
 def test_int_mm(isa, m, n, k):
     a = torch.randint(-128, 128, (m, k), dtype=torch.int8)
     b = torch.randint(-128, 128, (n, k), dtype=torch.int8).t()
     expected = (a.long() @ b.long()).int()
-    assert torch.equal(torch._int_mm(a.to("trn"), b.to("trn")).cpu(), expected)
-    assert torch.equal(torch._int_mm(a.to("trn"), b.contiguous().to("trn")).cpu(), expected)
+    for left in (a.to("trn"), a.t().to("trn").t()):
+        assert torch.equal(torch._int_mm(left, b.to("trn")).cpu(), expected)
+        assert torch.equal(torch._int_mm(left, b.contiguous().to("trn")).cpu(), expected)
+    out = torch.empty(n, m, dtype=torch.int32, device="trn").t()
+    assert torch.equal(torch._int_mm(a.to("trn"), b.to("trn"), out=out).cpu(), expected)
 
 
 def test_int_mm_refuses_what_the_cpu_refuses():
@@ -115,30 +119,72 @@ def test_int_mm_refuses_what_the_cpu_refuses():
         torch._int_mm(a, a.float())
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
-@pytest.mark.parametrize("m", [1, 5, 70])
-def test_weight_only_int8(isa, m, dtype):
-    x, w = data(m, 1100, dtype=dtype), torch.randint(-128, 128, (70, 1100), dtype=torch.int8)
-    scales = data(70, seed=1, dtype=dtype) * 0.01
+WIDE_TYPES = [torch.bfloat16, torch.float32, torch.float16]
+
+
+def int8_layer(m, n, k, dtype):
+    x, w = data(m, k, dtype=dtype), torch.randint(-128, 128, (n, k), dtype=torch.int8)
+    return x, w, (data(n, seed=1) * 0.01).to(dtype)
+
+
+@pytest.mark.parametrize("dtype", WIDE_TYPES)
+@pytest.mark.parametrize("m, n, k", [(1, 70, 1100), (5, 70, 1100), (8, 33, 4130), (9, 33, 545),
+                                     (70, 70, 1100), (205, 600, 64), (24, 16, 1)])
+def test_weight_only_int8(isa, m, n, k, dtype):
+    x, w, scales = int8_layer(m, n, k, dtype)
     expected = x.double() @ w.double().t() * scales.double()
     scale = x.double().abs() @ w.double().abs().t() * scales.double().abs()
-    got = torch._weight_int8pack_mm(x.to("trn"), w.to("trn"), scales.to("trn"))
-    check(got, expected, scale, dtype)
+    # Rows of x may lie anywhere.
+    for at in (x.to("trn"), x.t().to("trn").t()):
+        check(torch._weight_int8pack_mm(at, w.to("trn"), scales.to("trn")), expected, scale, dtype)
 
 
-@pytest.mark.parametrize("group", [32, 128])
-@pytest.mark.parametrize("m", [1, 9])
-def test_weight_only_int4(isa, m, group):
-    n, k = 72, 1152
-    x, codes = data(m, k, dtype=torch.bfloat16), torch.randint(16, (n, k))
-    scale_and_zero = data(k // group, n, 2, seed=1, dtype=torch.bfloat16)
-    s, z = scale_and_zero.double().unbind(2)
-    w = (codes - 8).double() * s.t().repeat_interleave(group, 1) + z.t().repeat_interleave(group, 1)
+def test_weight_only_int8_keeps_infinities_apart(isa):
+    for m in (1, 20):
+        x, w, scales = int8_layer(m, 40, 96, torch.bfloat16)
+        x[0, 5] = float("inf")
+        w[:, 5] = torch.where(w[:, 5] == 0, 1, w[:, 5])
+        got = torch._weight_int8pack_mm(x.to("trn"), w.to("trn"), scales.to("trn")).cpu()
+        sign = (w[:, 5].sign() * scales.sign()).float()
+        assert torch.equal(got[0].float(), sign * float("inf")) and got[1:].isfinite().all()
+
+
+def int4_layer(m, n, k, group, dtype):
+    """x, packed weights, scales and zeros on trn; the product and its bound in double precision."""
+    x, codes = data(m, k, dtype=dtype), torch.randint(16, (n, k))
+    scale_and_zero = data(k // group, n, 2, seed=1, dtype=dtype)
+    s, z = (t.t().repeat_interleave(group, 1) for t in scale_and_zero.double().unbind(2))
+    whole = (codes - 8).double() * s
     packed = (codes[:, ::2] << 4 | codes[:, 1::2]).to(torch.uint8).to("trn")
-    packed = torch._convert_weight_to_int4pack(packed, 4)
-    assert packed.shape == (n // 8, k // 64, 32, 2) and packed.dtype == torch.int32
-    got = torch._weight_int4pack_mm(x.to("trn"), packed, group, scale_and_zero.to("trn"))
-    check(got, x.double() @ w.t(), x.double().abs() @ w.abs().t(), torch.bfloat16)
+    packed = torch._convert_weight_to_int4pack(packed, 2)
+    assert packed.shape == (n // 8, k // 32, 32, 1) and packed.dtype == torch.int32
+    bound = x.double().abs() @ (whole.abs() + z.abs()).t()
+    return x.to("trn"), packed, scale_and_zero.to("trn"), x.double() @ (whole + z).t(), bound
+
+
+@pytest.mark.parametrize("dtype", WIDE_TYPES)
+@pytest.mark.parametrize("m, n, k, group", [
+    (1, 72, 1152, 128), (1, 8, 32, 32), (3, 72, 1184, 32), (8, 40, 4416, 64), (9, 72, 1152, 32),
+    (9, 24, 768, 256), (70, 536, 448, 64), (205, 24, 4224, 128)])
+def test_weight_only_int4(isa, m, n, k, group, dtype):
+    x, packed, factors, expected, bound = int4_layer(m, n, k, group, dtype)
+    check(torch._weight_int4pack_mm(x, packed, group, factors), expected, bound, dtype)
+
+
+@pytest.mark.parametrize("m", [1, 30])
+def test_weight_only_has_the_same_bits_for_any_number_of_threads(m):
+    x, w, scales = (t.to("trn") for t in int8_layer(m, 1200, 600, torch.bfloat16))
+    same_for_any_threads(lambda: torch._weight_int8pack_mm(x, w, scales))
+    x, packed, factors, _, _ = int4_layer(m, 1200, 640, 64, torch.bfloat16)
+    same_for_any_threads(lambda: torch._weight_int4pack_mm(x, packed, 64, factors))
+
+
+def test_weight_only_int4_has_whole_groups():
+    x = torch.zeros(1, 96, device="trn", dtype=torch.bfloat16)
+    packed = torch._convert_weight_to_int4pack(
+        torch.zeros(8, 48, dtype=torch.uint8, device="trn"), 2)
+    with pytest.raises(RuntimeError, match="multiple of 64"):
+        torch._weight_int4pack_mm(x, packed, 64, torch.zeros(1, 8, 2, device="trn").bfloat16())
 
 
 def test_types_may_not_differ():
