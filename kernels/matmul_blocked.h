@@ -68,7 +68,8 @@ void write_row(const Problem& p, A* sums, int64_t row, int64_t column, int64_t n
 template <class Math>
 struct Blocked : Packing<Math> {
   using P = Packing<Math>;
-  using typename P::S, typename P::U, typename P::A, typename P::UV, typename P::AV, typename P::Rows;
+  using typename P::S, typename P::U, typename P::A;
+  using typename P::UV, typename P::AV, typename P::Rows;
   using P::kLanes, P::kColumns, P::kPer, P::kDirect, P::kUnitBytes;
   using P::pack, P::pack_across, P::rows_of;
   static constexpr int64_t kStrip = kMaxDepth * kColumns;

@@ -36,8 +36,7 @@ template <class V, int lanes, int step = 1>
 TRN_INLINE void transpose(V (&v)[lanes]) {
 #pragma GCC unroll 16
   for (int i = 0; i < lanes; ++i)
-    if (!(i & step))
-      exchange<V, step>(v[i], v[i + step], std::make_integer_sequence<int, lanes>());
+    if (!(i & step)) exchange<V, step>(v[i], v[i + step], std::make_integer_sequence<int, lanes>());
   if constexpr (2 * step < lanes) transpose<V, lanes, 2 * step>(v);
 }
 

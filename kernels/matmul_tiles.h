@@ -2,8 +2,8 @@
 //
 // One item is one tile of C of one matrix of the batch. Its thread packs a panel of B, and of A
 // where it must, into its scratch, multiplies them register tile by register tile into sums of the
-// tile, and writes C once. k is never split over threads and is cut at the same places for every tile, so
-// sums have one order.
+// tile, and writes C once. k is never split over threads and is cut at the same places for every
+// tile, so sums have one order.
 #pragma once
 
 #include "kernel.h"

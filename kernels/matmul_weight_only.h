@@ -14,7 +14,7 @@ namespace trn {
 namespace {
 
 constexpr int64_t kColumnsOfItem = 512;  // at most
-constexpr int64_t kRowsOfPass = 192;     // of A whose sums wait together: 384 KiB of the second level
+constexpr int64_t kRowsOfPass = 192;  // of A whose sums wait together: 384 KiB of the second level
 
 // Element i of a dense operand.
 TRN_INLINE const char* element(const Operand& o, int64_t i) {
@@ -29,8 +29,8 @@ struct Bytes {
     const int8_t* from = w.as<int8_t>() + column * w.sizes[2] + k0;
     for (int64_t q = 0; q < depth; ++q) to[q] = static_cast<float>(from[q]);
   }
-  static void take_scales(const Call& call, int64_t, int64_t j0, int64_t n, float* scales,
-                          float*, float*) {
+  static void take_scales(const Call& call, int64_t, int64_t j0, int64_t n, float* scales, float*,
+                          float*) {
     const Operand& o = call.operand[3];
     TRN_ISA_NAMESPACE::convert_run(scales, DType::f32, 1, element(o, j0), o.dtype, 1, n);
   }
@@ -70,8 +70,8 @@ struct Scaled : Plain {
 };
 
 // Rows of A from m0 on times columns from j0 on, as Blocked::multiply_with() takes them. Blocks of
-// 4 bits are groups, of which several are packed at a time: whole cache lines of weights. Bytes have
-// one scale, which every block's sums may take.
+// 4 bits are groups, of which several are packed at a time: whole cache lines of weights. Bytes
+// have one scale, which every block's sums may take.
 template <class Math, class Weights>
 struct WidenedTile {
   using B = Blocked<Scaled<Math, Weights>>;
@@ -86,15 +86,22 @@ struct WidenedTile {
   S* wide;
 
   WidenedTile(const Call& c, int64_t row, int64_t column, int64_t columns, char* scratch)
-      : call(c), p(problem_of(c, 0)), m0(row), j0(column), n(columns),
+      : call(c),
+        p(problem_of(c, 0)),
+        m0(row),
+        j0(column),
+        n(columns),
         step(Weights::kGrouped ? c.ints[2] : kDepth * kPer),
         scales(reinterpret_cast<float*>(scratch + kScratchBytes - kSpareBytes)),
-        pairs(scales + 2 * kColumnsOfItem), wide(reinterpret_cast<S*>(pairs + 2 * kColumnsOfItem)) {
+        pairs(scales + 2 * kColumnsOfItem),
+        wide(reinterpret_cast<S*>(pairs + 2 * kColumnsOfItem)) {
     p.d.ndim = -1;
   }
 
   int64_t blocks() const { return (p.k + step - 1) / step; }
-  int64_t depth(int64_t block) const { return p.k - block * step < step ? p.k - block * step : step; }
+  int64_t depth(int64_t block) const {
+    return p.k - block * step < step ? p.k - block * step : step;
+  }
   int64_t units(int64_t block) const { return (depth(block) + kPer - 1) / kPer; }
   const float* factors(int64_t) const { return scales; }
   typename B::Rows rows_of_a(U* panel, int64_t row, int64_t rows, int64_t block) {
@@ -135,8 +142,8 @@ void multiply_widened(const Call& call, int64_t j0, int64_t n, char* scratch) {
   const int64_t m = call.operand[0].sizes[1];
   for (int64_t m0 = 0; m0 < m; m0 += kRowsOfPass) {
     WidenedTile<Math, Weights> tile(call, m0, j0, n, scratch);
-    Blocked<Scaled<Math, Weights>>::multiply_with(tile, m - m0 < kRowsOfPass ? m - m0 : kRowsOfPass, n,
-                                         tile.blocks(), scratch);
+    Blocked<Scaled<Math, Weights>>::multiply_with(tile, m - m0 < kRowsOfPass ? m - m0 : kRowsOfPass,
+                                                  n, tile.blocks(), scratch);
   }
 }
 
@@ -187,8 +194,8 @@ struct FewRows {
       Weights::take_scales(call, k0 / group, j0, n, scales, zeros, pairs);
       for (int64_t i = 0; i < p.m; ++i)
         for (int64_t j = 0; j < n; ++j)
-          sums[i * Dots::kMost + j] += dots[i * Dots::kMost + j] * scales[j] +
-                                       (Weights::kGrouped ? total[i] * zeros[j] : 0);
+          sums[i * Dots::kMost + j] +=
+              dots[i * Dots::kMost + j] * scales[j] + (Weights::kGrouped ? total[i] * zeros[j] : 0);
     }
     for (int64_t i = 0; i < p.m; ++i)
       write_row<float>(p, sums + i * Dots::kMost, i, j0, n, false, pairs);
@@ -203,7 +210,8 @@ void multiply_weights(const Call& call, const Range& range) {
     const int64_t columns = left < call.ints[1] ? left : call.ints[1];
     if (call.operand[0].sizes[1] <= FewRows<Weights>::kMost)
       FewRows<Weights>::multiply(call, j0, columns, range.scratch);
-    else multiply_widened<FloatWeights, Weights>(call, j0, columns, range.scratch);
+    else
+      multiply_widened<FloatWeights, Weights>(call, j0, columns, range.scratch);
   }
 }
 

@@ -6,9 +6,9 @@
 namespace trn {
 namespace {
 
-constexpr int64_t kMostRows = 8;   // that weights stream by for
-constexpr int64_t kRowRun = 4096;  // of k: rows of 8 KiB
-constexpr int64_t kBlock = 128;    // of k: 64 bytes of nibbles
+constexpr int64_t kMostRows = 8;                   // that weights stream by for
+constexpr int64_t kRowRun = 4096;                  // of k: rows of 8 KiB
+constexpr int64_t kBlock = 128;                    // of k: 64 bytes of nibbles
 constexpr int64_t kGroupRoom = kRowRun / 32 + 16;  // for scales of a run's groups, and to read more
 
 TRN_INLINE __m512 products(__m512 sum, __m512i x, __m512i y) {
@@ -29,7 +29,8 @@ typedef uint16_t Words __attribute__((vector_size(64)));
 TRN_INLINE __m512i of_nibbles() {
   Words w;
   for (int i = 0; i < 32; ++i)
-    w[i] = static_cast<uint16_t>(__builtin_bit_cast(uint32_t, static_cast<float>(i % 16 - 8)) >> 16);
+    w[i] =
+        static_cast<uint16_t>(__builtin_bit_cast(uint32_t, static_cast<float>(i % 16 - 8)) >> 16);
   return (__m512i)w;
 }
 
@@ -176,11 +177,10 @@ TRN_INLINE void take_groups(const Call& call, int64_t j0, int64_t n, int64_t fir
         const Floats b = *reinterpret_cast<const Floats*>(s.pairs[g] + 2 * j + 16);
         scale[g] = __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26,
                                            28, 30);
-        const Floats zero = __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21,
-                                                    23, 25, 27, 29, 31);
+        const Floats zero = __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23,
+                                                    25, 27, 29, 31);
         for (int64_t i = 0; i < m; ++i)
-          *reinterpret_cast<Floats*>(s.sums + i * kColumnsOfItem + j) +=
-              s.totals[i][g0 + g] * zero;
+          *reinterpret_cast<Floats*>(s.sums + i * kColumnsOfItem + j) += s.totals[i][g0 + g] * zero;
       }
       transpose<Floats, 16>(scale);
       for (int c = 0; c < 16; ++c)
@@ -251,7 +251,8 @@ void multiply_halves(const Call& call, const Range& range) {
     const int64_t columns = left < call.ints[1] ? left : call.ints[1];
     if (call.operand[0].sizes[1] <= kMostRows)
       stream_weights<Weights, Dots>(call, j0, columns, range.scratch);
-    else multiply_widened<PairWeights, Weights>(call, j0, columns, range.scratch);
+    else
+      multiply_widened<PairWeights, Weights>(call, j0, columns, range.scratch);
   }
 }
 
