@@ -3,7 +3,7 @@
 
 #include <cstring>
 
-#include "walk.h"
+#include "short_rows.h"
 
 namespace trn::TRN_ISA_NAMESPACE {
 namespace {
@@ -161,9 +161,12 @@ void convert_rare(void* dst, DType dt, int64_t ds, const void* src, DType st, in
 
 template <class U>
 void move_loop(void* dst, int64_t ds, const void* src, int64_t ss, int64_t n) {
-  auto* d = static_cast<U*>(dst);
-  const auto* s = static_cast<const U*>(src);
-  for (int64_t i = 0; i < n; ++i) d[i * ds] = s[i * ss];
+  auto* __restrict d = static_cast<U*>(dst);
+  const auto* __restrict s = static_cast<const U*>(src);
+  if (ds == 1 && ss == 0)
+    for (int64_t i = 0; i < n; ++i) d[i] = s[0];
+  else
+    for (int64_t i = 0; i < n; ++i) d[i * ds] = s[i * ss];
 }
 
 // One operand's side of the walk.
@@ -171,7 +174,7 @@ struct Lane {
   const Operand* operand;
   DType type;  // compute type
   alignas(64) char buffer[kBlock * 16];
-  const void* filled = nullptr;  // the single value the whole buffer holds, if it does
+  const void* filled = nullptr;  // the value, or the row, that the buffer repeats, if it does
 
   bool direct(int64_t step) const {
     return operand->data && operand->dtype == type && step == 1;
@@ -208,15 +211,22 @@ const void* load(Lane& lane, const Position& start, int64_t n, bool one_row) {
     convert_run(lane.buffer, lane.type, 1, from, o.dtype, step, n);
     return lane.buffer;
   }
-  Position p = start;
-  const int64_t size = dtype_size(lane.type);
-  for (int64_t done = 0; done < n;) {
-    const int64_t run = p.row_left() < n - done ? p.row_left() : n - done;
-    convert_run(lane.buffer + done * size, lane.type, 1, p.address(o), o.dtype, p.step(o), run);
-    p.advance(run);
-    done += run;
+  if (packed(o)) {
+    if (o.dtype == lane.type) return start.address(o);
+    convert_run(lane.buffer, lane.type, 1, start.address(o), o.dtype, 1, n);
+    return lane.buffer;
   }
-  lane.filled = nullptr;
+  // A row that repeats is spread once for all blocks that begin with it.
+  const bool row = repeats_row(o) && start.at[o.ndim - 1] == 0;
+  if (row && lane.filled == &o) return lane.buffer;
+  lane.filled = row ? &o : nullptr;
+  if (o.dtype == lane.type) {
+    gather(lane.buffer, o, start, n);
+  } else {
+    alignas(64) char raw[kBlock * 16];
+    gather(raw, o, start, n);
+    convert_run(lane.buffer, lane.type, 1, raw, o.dtype, 1, n);
+  }
   return lane.buffer;
 }
 
@@ -231,6 +241,7 @@ void store(const Lane& lane, const Position& start, int64_t n) {
   Position p = start;
   const Operand& o = *lane.operand;
   const int64_t size = dtype_size(lane.type);
+  if (packed(o)) return convert_run(p.address(o), o.dtype, 1, lane.buffer, lane.type, 1, n);
   for (int64_t done = 0; done < n;) {
     const int64_t run = p.row_left() < n - done ? p.row_left() : n - done;
     convert_run(p.address(o), o.dtype, p.step(o), lane.buffer + done * size, lane.type, 1, run);
@@ -274,13 +285,15 @@ void run_map(const Map& map, const Call& call, const Range& range) {
   Position p(out, range.begin);
   for (int64_t left = range.end - range.begin; left > 0;) {
     const int64_t row = p.row_left() < left ? p.row_left() : left;
-    // Short rows are gathered into full blocks, long ones cut into them.
+    // Short rows are gathered into blocks, whole rows if they can be; long ones are cut into them.
     const bool one_row = row >= 64 || row == left;
     const int64_t want = one_row ? row : left;
-    const int64_t n = want < kBlock || (one_row && in_place(lanes, map.arity, p)) ? want : kBlock;
+    int64_t n = want < kBlock || (one_row && in_place(lanes, map.arity, p)) ? want : kBlock;
+    if (!one_row) n = row + (n - row) / out.sizes[out.ndim - 1] * out.sizes[out.ndim - 1];
     const void* in[kMaxOperands];
     for (int i = 1; i <= map.arity; ++i) in[i - 1] = load(lanes[i], p, n, one_row);
-    const bool direct = one_row && lanes[0].direct(p.step(out) == 1 || n == 1 ? 1 : 0);
+    const bool direct = one_row ? lanes[0].direct(p.step(out) == 1 || n == 1 ? 1 : 0)
+                                : out.dtype == map.out && packed(out);
     map.loop(direct ? p.address(out) : lanes[0].buffer, in, n, call);
     if (!direct) store(lanes[0], p, n);
     for (int64_t done = 0; done < n;) {

@@ -1,5 +1,6 @@
 // Copies between any types and strides.
 #include "blocks.h"
+#include "move.h"
 #include "walk.h"
 
 namespace trn {
@@ -53,9 +54,10 @@ void flip_any(void* p, DType type, int64_t step, int64_t n, int64_t flags) {
 }
 
 // operands: dst of any type, src of any type, one shape. ints[0]: bit 0 conjugate, bit 1 negate.
-// Items are elements.
+// Items are elements, or shares of them.
 void copy(const Call& call, const Range& range) {
   const Operand &dst = call.operand[0], &src = call.operand[1];
+  if (dst.dtype == src.dtype && !call.ints[0]) return move_elements(dst, src, call, range);
   Position p(dst, range.begin);
   for (int64_t left = range.end - range.begin; left > 0;) {
     const int64_t n = p.row_left() < left ? p.row_left() : left;

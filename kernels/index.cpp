@@ -9,6 +9,19 @@
 namespace trn {
 namespace {
 
+// Has the beginning of the row that comes next fetched, where one index chooses rows: the
+// processor's own prefetching does not know where it is.
+template <class U>
+TRN_INLINE void fetch_next_row(const Call& call, const Walk& w, const U* self, int64_t run) {
+  const Operand &from = call.operand[1], &index = call.operand[2];
+  const int before = from.ndim - 2;
+  if (call.noperands != 3 || before < 0 || w.at(before) + 1 >= from.sizes[before]) return;
+  const int64_t i = index_at(index, w.offset[2] + index.strides[before]);
+  const U* next = self + w.offset[1] + from.strides[before] + i * call.ints[2];
+  for (int64_t k = 0; k < run * static_cast<int64_t>(sizeof(U)) && k < 1024; k += 64)
+    __builtin_prefetch(reinterpret_cast<const char*>(next) + k);
+}
+
 // --- out = self[indices...] ----------------------------------------------------------------------
 // operands: out, self, index tensors. ints: whether negative indices wrap, then the size and the
 // element stride of the dimension that each index is for. Items are elements.
@@ -28,10 +41,17 @@ void index(const Call& call, const Range& range) {
       if (place < 0) {
         for (int64_t k = 0; k < run; ++k) to[k * to_step] = U{};
       } else if (to_step == 1 && from_step == 1) {
+        fetch_next_row(call, w, self, run);
         __builtin_memcpy(to, from, run * sizeof(U));
       } else {
         for (int64_t k = 0; k < run; ++k) to[k * to_step] = from[k * from_step];
       }
+    } else if (n == 3) {
+      const U* from = self + w.offset[1];
+      each_chosen(call.operand[2], w.offset[2], w.step(2), run, wrap, sizes, range,
+                  [=](int64_t k, int64_t place) {
+                    to[k * to_step] = place < 0 ? U{} : from[k * from_step + place];
+                  });
     } else {
       int64_t at[kMaxOperands];
       for (int j = 2; j < n; ++j) at[j] = w.offset[j];
@@ -96,6 +116,14 @@ TRN_INLINE void write(const Call& call, const Range& range, Apply apply) {
             to[k * to_step] = apply(to[k * to_step], from[k * from_step]);
         }
       }
+    } else if (n == 3 && all) {
+      T* row = self + w.offset[0];
+      each_chosen(call.operand[2], w.offset[2], w.step(2), run, wrap, sizes, range,
+                  [&](int64_t k, int64_t place) {
+                    if (place < 0) return;
+                    T* to = row + k * to_step + place;
+                    *to = apply(*to, from[k * from_step]);
+                  });
     } else {
       int64_t at[kMaxOperands];
       for (int j = 2; j < n; ++j) at[j] = w.offset[j];

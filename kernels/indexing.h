@@ -82,6 +82,28 @@ TRN_INLINE int64_t chosen(const Call& call, const int64_t* offsets, int first, i
   return place;
 }
 
+// f(k, place) for each element k of a row of `run`, with the place that the one index operand, at an
+// element offset and with a step, chooses there: -1 after reporting an index out of range.
+template <class F>
+TRN_INLINE void each_chosen(const Operand& o, int64_t offset, int64_t step, int64_t run, bool wrap,
+                            const int64_t* sizes, const Range& range, F f) {
+  const int64_t size = sizes[0], stride = sizes[1], less = wrap ? size : 0;
+  const auto visit = [&](const auto* at) {
+    for (int64_t k = 0; k < run; ++k) {
+      const int64_t index = at[k * step];
+      const int64_t i = index < 0 ? index + less : index;
+      if (static_cast<uint64_t>(i) >= static_cast<uint64_t>(size)) [[unlikely]] {
+        range.fault->report(FaultKind::index_out_of_range, index, size);
+        f(k, int64_t{-1});
+      } else {
+        f(k, i * stride);
+      }
+    }
+  };
+  if (o.dtype == DType::i32) visit(o.as<int32_t>() + offset);
+  else visit(o.as<int64_t>() + offset);
+}
+
 // Whether every index operand [first, n) stays where it is along a row.
 TRN_INLINE bool constant_along_row(const Walk& w, int first, int n) {
   for (int k = first; k < n; ++k)

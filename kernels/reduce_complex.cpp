@@ -6,38 +6,31 @@ namespace trn {
 namespace {
 
 template <class R, bool kMean>
-struct ComplexSum {
+struct ComplexSumMeasure {
   using T = complex_t<R>;
+  using Part = c128_t;
   using State = c128_t;
-  static State init(const Call&) { return State(0, 0); }
-  static void one(State& s, T x, int64_t) {
-    s.re += x.re;
-    s.im += x.im;
-  }
-  static void block(State& s, const T* x, int64_t n, int64_t) {
-    for (int64_t i = 0; i < n; ++i) one(s, x[i], 0);
-  }
-  static void merge(State& s, const State& o) { s += o; }
-  static void store(const State& s, const Call& call, int, const Operand& o, int64_t at) {
+  template <class A> static State start() { return State(0, 0); }
+  static State term(T x) { return State(x.re, x.im); }
+  static State join(State a, State b) { return a + b; }
+  template <int k> static State value(State s, const Call& call) {
     const double f = kMean ? call.reals[0] : 1;
-    put(o, at, State(s.re * f, s.im * f));
+    return State(s.re * f, s.im * f);
   }
 };
+template <class R, bool kMean> using ComplexSum = Joined<ComplexSumMeasure<R, kMean>>;
 
 template <class R>
-struct ComplexProduct {
+struct ComplexProductMeasure {
   using T = complex_t<R>;
+  using Part = c128_t;
   using State = c128_t;
-  static State init(const Call&) { return State(1, 0); }
-  static void one(State& s, T x, int64_t) { s = s * State(x.re, x.im); }
-  static void block(State& s, const T* x, int64_t n, int64_t) {
-    for (int64_t i = 0; i < n; ++i) one(s, x[i], 0);
-  }
-  static void merge(State& s, const State& o) { s = s * o; }
-  static void store(const State& s, const Call&, int, const Operand& o, int64_t at) {
-    put(o, at, s);
-  }
+  template <class A> static State start() { return State(1, 0); }
+  static State term(T x) { return State(x.re, x.im); }
+  static State join(State a, State b) { return a * b; }
+  template <int k> static State value(State s, const Call&) { return s; }
 };
+template <class R> using ComplexProduct = Joined<ComplexProductMeasure<R>>;
 
 struct Modulus {
   template <class Z>

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "blocks.h"
+#include "fold.h"
 
 namespace trn {
 namespace {
@@ -43,24 +44,6 @@ TRN_INLINE double get(const Operand& o, int64_t index) {
 TRN_INLINE void set(const Operand& o, int64_t index, double x) {
   TRN_ISA_NAMESPACE::convert_run(o.as<char>() + index * dtype_size(o.dtype), o.dtype, 1, &x,
                                  DType::f64, 1, 1);
-}
-
-// Neighbours go to different lanes: four vectors of the widest registers, so that no step waits
-// for the one before it.
-constexpr int kFoldLanes = 64;
-
-// start, combined by f with term(0) ... term(n - 1).
-template <class A, class T, class F>
-TRN_INLINE A fold(int64_t n, A start, T term, F f) {
-  A lane[kFoldLanes];
-  for (int k = 0; k < kFoldLanes; ++k) lane[k] = start;
-  int64_t i = 0;
-  for (; i + kFoldLanes <= n; i += kFoldLanes)
-    for (int k = 0; k < kFoldLanes; ++k) lane[k] = f(lane[k], term(i + k));
-  for (int64_t k = 0; k < n - i; ++k) lane[k] = f(lane[k], term(i + k));
-  for (int w = kFoldLanes / 2; w; w /= 2)
-    for (int k = 0; k < w; ++k) lane[k] = f(lane[k], lane[k + w]);
-  return lane[0];
 }
 
 template <class A, class T>

@@ -70,10 +70,16 @@ void triangle(const Call& call, const Range& range) {
     const int64_t b = item / rows, r = item % rows;
     U* to = out.as<U>() + b * out.strides[0] + r * out.strides[1];
     const U* from = in.as<U>() + b * in.strides[0] + r * in.strides[1];
-    for (int64_t c = 0; c < columns; ++c) {
-      const bool keep = upper ? c - r >= diagonal : c - r <= diagonal;
-      to[c * out.strides[2]] = keep ? from[c * in.strides[2]] : U{};
-    }
+    // Columns [0, edge) are on the lower side.
+    const int64_t beyond = r + diagonal + !upper;
+    const int64_t edge = beyond < 0 ? 0 : beyond < columns ? beyond : columns;
+    const int64_t begin = upper ? edge : 0, end = upper ? columns : edge;
+    const bool dense = out.strides[2] == 1 && in.strides[2] == 1;
+    if (dense) __builtin_memmove(to + begin, from + begin, (end - begin) * sizeof(U));
+    else
+      for (int64_t c = begin; c < end; ++c) to[c * out.strides[2]] = from[c * in.strides[2]];
+    for (int64_t c = 0; c < begin; ++c) to[c * out.strides[2]] = U{};
+    for (int64_t c = end; c < columns; ++c) to[c * out.strides[2]] = U{};
   }
 }
 
@@ -83,14 +89,26 @@ template <class U>
 void roll(const Call& call, const Range& range) {
   const Operand &out = call.operand[0], &in = call.operand[1];
   const int64_t size = in.sizes[1], inner = in.sizes[2], shift = call.ints[0];
-  for (int64_t item = range.begin; item < range.end; ++item) {
-    const int64_t o = item / size, i = item % size, j = i + shift < size ? i + shift : i + shift - size;
+  const auto dense = [inner](const Operand& t) {
+    return (inner == 1 || t.strides[2] == 1) && t.strides[1] == inner;
+  };
+  const bool together = dense(out) && dense(in);
+  for (int64_t item = range.begin; item < range.end;) {
+    const int64_t o = item / size, i = item % size;
+    const bool wraps = i >= size - shift;
+    const int64_t j = i + shift - (wraps ? size : 0);
     U* to = out.as<U>() + o * out.strides[0] + j * out.strides[1];
     const U* from = in.as<U>() + o * in.strides[0] + i * in.strides[1];
-    if (out.strides[2] == 1 && in.strides[2] == 1)
-      __builtin_memcpy(to, from, inner * sizeof(U));
-    else
+    int64_t n = 1;
+    if (together) {
+      // Up to where rows wrap, or end.
+      n = (wraps ? size : size - shift) - i;
+      n = n < range.end - item ? n : range.end - item;
+      __builtin_memcpy(to, from, n * inner * sizeof(U));
+    } else {
       for (int64_t k = 0; k < inner; ++k) to[k * out.strides[2]] = from[k * in.strides[2]];
+    }
+    item += n;
   }
 }
 

@@ -1,7 +1,9 @@
 // Gradients of embeddings and tables held to a norm. The lookup itself is index_select.
 #include <ATen/TensorOperators.h>
 #include <ATen/TensorUtils.h>
-#include <ATen/ops/bincount.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/view_as_complex.h>
+#include <ATen/ops/view_as_real.h>
 #include <ATen/ops/zeros.h>
 
 #include "ops/elementwise.h"
@@ -9,26 +11,37 @@
 
 namespace trn::ops {
 
-// Rows are added in the order of the indices, in float32 for halves.
+// Rows are added in the order of the indices, in float32 for halves. Each row of the table is
+// written once, and nothing has to be zero before.
 at::Tensor TRN_OP(embedding_dense_backward)(const at::Tensor& grad_output,
                                             const at::Tensor& indices, int64_t num_weights,
                                             int64_t padding_idx, bool scale_grad_by_freq) {
+  static const Family uses("embedding_uses"), gradient("embedding_gradient");
+  constexpr int64_t kStrip = 1024;
   TORCH_CHECK(indices.scalar_type() == at::kLong || indices.scalar_type() == at::kInt,
               "Expected tensor for argument #2 'indices' to have one of the following scalar "
               "types: Long, Int; but got ", indices.toString(), " instead");
-  const int64_t width = grad_output.size(-1);
-  const at::Tensor at = indices.reshape({-1});
-  const at::ScalarType type = compute_type(grad_output.scalar_type()) == DType::f64 ? at::kDouble
-                              : grad_output.is_complex() ? grad_output.scalar_type() : at::kFloat;
-  at::Tensor grad = grad_output.reshape({-1, width}).to(type);
-  if (scale_grad_by_freq && at.numel()) {
-    const at::Tensor counts = at::bincount(at.to(at::kLong), {}, num_weights);
-    grad = grad / counts.index_select(0, at).unsqueeze(1);
+  if (grad_output.is_complex()) {
+    const at::Tensor parts = ops::embedding_dense_backward(
+        at::view_as_real(grad_output).flatten(-2), indices, num_weights, padding_idx,
+        scale_grad_by_freq);
+    return at::view_as_complex(parts.unflatten(-1, {-1, 2}));
   }
-  at::Tensor weight = at::zeros({num_weights, width}, grad.options());
-  weight.index_add_(0, at, grad);
-  if (padding_idx >= 0 && padding_idx < num_weights) weight.select(0, padding_idx).zero_();
-  return weight.to(grad_output.scalar_type());
+  const int64_t width = grad_output.size(-1);
+  const at::Tensor at = indices.reshape({-1}).contiguous();
+  const at::Tensor grad = grad_output.reshape({-1, width}).contiguous();
+  const at::Tensor weight = at::empty({num_weights, width}, grad.options());
+  if (weight.numel() == 0) return weight;
+  const at::TensorOptions places = at.options().dtype(at::kLong);
+  const at::Tensor ends = at::empty({num_weights + 1}, places);
+  const at::Tensor order = at::empty({at.numel()}, places);
+  Launch(uses, dtype_of(at)).out(ends).out(order).in(at).may_fault().run(1, 1);
+  const int64_t strip = std::min(width, kStrip), strips = (width + strip - 1) / strip;
+  const int64_t used = std::max<int64_t>(1, at.numel() / num_weights);
+  Launch(gradient, compute_type(grad.scalar_type()))
+      .out(weight).in(ends).in(order).in(grad).ints({padding_idx, scale_grad_by_freq, strip})
+      .run(num_weights * strips, grain_for(strip * used));
+  return weight;
 }
 
 // Only rows that an index names are touched, each once.

@@ -16,9 +16,10 @@
 namespace trn::ops {
 namespace {
 
-// Elements of one output that one item reduces when outputs are too few to go round.
+// Elements that one chunk reduces when outputs are too few to go round. Neighbouring outputs are
+// read together, so that it takes more of them to keep threads apart.
 constexpr int64_t kChunk = 65536;
-constexpr int64_t kFewOutputs = 64;
+constexpr int64_t kFewOutputs = 64, kFewColumns = 1024;
 constexpr int64_t kStateBytes = 32;  // as in kernels/reduce_engine.h
 
 struct Dim {
@@ -70,6 +71,14 @@ struct Plan {
   c10::DeviceIndex device;
 };
 
+// Reduced elements of an output that are a part of their own; 0 for no parts.
+int64_t chunk_of(const Operand& in, int64_t kept, int64_t outputs, int64_t length) {
+  const bool columns = kept > 0 && in.strides[kept - 1] == 1;
+  if (!columns) return outputs < kFewOutputs && length > kChunk ? kChunk : 0;
+  const int64_t chunk = std::max<int64_t>(kChunk / outputs, 64);
+  return outputs < kFewColumns && length >= 2 * chunk ? chunk : 0;
+}
+
 void run(const Plan& plan, const Family& family, DType type, const ReduceArgs& args) {
   int64_t kept = 0, outputs = 1, length = 1;
   for (const Dim& d : plan.dims) {
@@ -87,7 +96,8 @@ void run(const Plan& plan, const Family& family, DType type, const ReduceArgs& a
   const auto add_outputs = [&](Launch& l) {
     for (const Operand& o : plan.outputs) l.raw(o, true, plan.device);
   };
-  if (outputs >= kFewOutputs || length <= kChunk) {
+  const int64_t chunk = chunk_of(plan.input, kept, outputs, length);
+  if (!chunk) {
     launch(0, 0, [&](Launch& l) {
       add_outputs(l);
       l.raw(plan.input, false, plan.device);
@@ -95,14 +105,14 @@ void run(const Plan& plan, const Family& family, DType type, const ReduceArgs& a
     return;
   }
   // Few long reductions: states of fixed chunks first, then their merge in order.
-  const int64_t parts = (length + kChunk - 1) / kChunk;
+  const int64_t parts = (length + chunk - 1) / chunk;
   const at::Tensor states = at::empty(
       {outputs * parts * kStateBytes},
       at::TensorOptions().dtype(at::kByte).device(c10::Device(c10::kPrivateUse1, plan.device)));
-  launch(1, kChunk, [&](Launch& l) {
+  launch(1, chunk, [&](Launch& l) {
     l.out(states);
     l.raw(plan.input, false, plan.device);
-  }, outputs * parts, kChunk);
+  }, outputs * parts, chunk);
   launch(2, parts, [&](Launch& l) {
     add_outputs(l);
     l.in(states);

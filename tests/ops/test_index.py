@@ -282,3 +282,15 @@ def test_errors_of_the_host():
         x.index_select(0, torch.zeros(1, 1, dtype=torch.long, device="trn"))
     with pytest.raises(RuntimeError, match="source and destination dtypes match"):
         x.index_put_((torch.tensor([0], device="trn"),), torch.ones(4, device="trn").double())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("rows, width, n", [(7, 3, 50), (50, 1025, 9), (1, 2049, 70), (5, 8, 0)])
+def test_gradient_of_embedding(dtype, rows, width, n):
+    index, grad = torch.randint(rows, (n,)), torch.randn(n, width).to(dtype)
+    back = torch.ops.aten.embedding_dense_backward
+    for padding, scale in ((-1, False), (0, False), (-1, True)):
+        expected = back(grad.double(), index, rows, padding, scale)
+        found = back(grad.to("trn"), index.to("trn").int(), rows, padding, scale).cpu()
+        torch.testing.assert_close(found.double(), expected, rtol=1e-5 if dtype != torch.bfloat16
+                                   else 1e-2, atol=1e-5 if dtype != torch.bfloat16 else 1e-1)

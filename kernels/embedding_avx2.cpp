@@ -1,0 +1,2 @@
+// Gradients of embeddings compiled for AVX2.
+#include "embedding.cpp"

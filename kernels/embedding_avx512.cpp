@@ -1,0 +1,2 @@
+// Gradients of embeddings compiled for AVX512.
+#include "embedding.cpp"

@@ -1,0 +1,2 @@
+// Integer reductions compiled for AVX2.
+#include "reduce_int.cpp"

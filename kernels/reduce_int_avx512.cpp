@@ -1,0 +1,2 @@
+// Integer reductions compiled for AVX512.
+#include "reduce_int.cpp"

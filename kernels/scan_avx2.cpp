@@ -1,0 +1,2 @@
+// Scans compiled for AVX2.
+#include "scan.cpp"

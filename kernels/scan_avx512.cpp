@@ -1,0 +1,2 @@
+// Scans compiled for AVX512.
+#include "scan.cpp"

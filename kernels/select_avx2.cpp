@@ -1,0 +1,2 @@
+// Selection from lines compiled for AVX2.
+#include "select.cpp"

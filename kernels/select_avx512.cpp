@@ -1,0 +1,2 @@
+// Selection from lines compiled for AVX512.
+#include "select.cpp"
