@@ -207,13 +207,25 @@ struct Direct {
         for (int r = 0; r < kLanes; ++r)
           *reinterpret_cast<AV*>(turned + (j + r) * kLine + i) = v[r];
       }
-    for (int64_t j = 0; j < width; ++j)
+    // Of a channel all at once: runs are short, and often every second of a line.
+    T converted[__is_same(T, A) ? 1 : kLine];
+    for (int64_t j = 0; j < width; ++j) {
+      const T* line = converted;
+      if constexpr (__is_same(T, A))
+        line = turned + j * kLine;
+      else
+        TRN_ISA_NAMESPACE::convert_run(converted, DTypeOf<T>::value, 1, turned + j * kLine,
+                                       DTypeOf<A>::value, 1, positions.count);
       for (int64_t k = 0; k < positions.runs; ++k) {
-        const int64_t i = positions.table.run[k], end = positions.table.run[k + 1];
-        TRN_ISA_NAMESPACE::convert_run(to + j * out.strides[1] + positions.table.out[i],
-                                       DTypeOf<T>::value, out.strides[4], turned + j * kLine + i,
-                                       DTypeOf<A>::value, 1, end - i);
+        const int64_t i = positions.table.run[k], n = positions.table.run[k + 1] - i;
+        T* p = to + j * out.strides[1] + positions.table.out[i];
+        const int64_t step = out.strides[4];
+        if (step == 1)
+          __builtin_memcpy(p, line + i, n * sizeof(T));
+        else
+          for (int64_t x = 0; x < n; ++x) p[x * step] = line[i + x];
       }
+    }
   }
 };
 

@@ -13,32 +13,72 @@ TRN_INLINE int64_t clamp(int64_t x, int64_t low, int64_t high) {
   return x < low ? low : x > high ? high : x;
 }
 
+// n < 2 * part numbers, moved in parts that halve.
+template <int part = kLanes, class S>
+TRN_INLINE void move_some(S* to, const S* from, int64_t n) {
+  if (n & part) {
+    __builtin_memcpy(to, from, part * sizeof(S));
+    to += part, from += part;
+  }
+  if constexpr (part > 1) move_some<part / 2>(to, from, n);
+}
+
+// Vectors of memory's type S as floats and back. Compilers do not see vectors in loops over bf16_t.
+template <class S>
+struct Stored {
+  S lane[kLanes];
+  TRN_INLINE operator Floats() const {
+    alignas(64) float x[kLanes];
+    for (int l = 0; l < kLanes; ++l) x[l] = lane[l];
+    return load(x);
+  }
+  TRN_INLINE static Stored of(Floats v) {
+    Stored s;
+    for (int l = 0; l < kLanes; ++l) s.lane[l] = S(v[l]);
+    return s;
+  }
+};
+template <>
+struct Stored<bf16_t> {
+  typedef uint32_t Bits __attribute__((vector_size(kVectorBytes)));
+  typedef uint16_t Halves __attribute__((vector_size(kVectorBytes / 2)));
+  bf16_t lane[kLanes];
+  TRN_INLINE operator Floats() const {
+    Halves h;
+    __builtin_memcpy(&h, lane, sizeof h);
+    return reinterpret_cast<Floats>(__builtin_convertvector(h, Bits) << 16);
+  }
+  TRN_INLINE static Stored of(Floats v) {  // as float_to_bf16
+    const Bits u = reinterpret_cast<Bits>(v), rounded = (u + 0x7fffu + ((u >> 16) & 1)) >> 16;
+    const Halves h = __builtin_convertvector(
+        (u & 0x7fffffffu) > 0x7f800000u ? Bits{} + 0x7fc0u : rounded, Halves);
+    Stored s;
+    __builtin_memcpy(s.lane, &h, sizeof h);
+    return s;
+  }
+};
+
 // The first n numbers of a vector, in memory of type S.
 template <class S>
 TRN_INLINE Floats take(const S* from, int64_t n) {
+  Stored<S> x;
   if (n == kLanes) {
-    if constexpr (__is_same(S, float)) {
-      return load(from);
-    } else {
-      float x[kLanes];
-      for (int l = 0; l < kLanes; ++l) x[l] = from[l];
-      return load(x);
-    }
+    __builtin_memcpy(&x, from, sizeof x);
+  } else {
+    __builtin_memset(&x, 0, sizeof x);
+    move_some(x.lane, from, n);
   }
-  float x[kLanes] = {};
-  for (int64_t l = 0; l < n; ++l) x[l] = from[l];
-  return load(x);
+  return x;
 }
 template <class S>
 TRN_INLINE void put(S* to, Floats v, int64_t n, int64_t step = 1) {
-  if constexpr (__is_same(S, float))
-    if (n == kLanes && step == 1) return store(to, v);
-  float x[kLanes];
-  store(x, v);
-  if (n == kLanes && step == 1)
-    for (int l = 0; l < kLanes; ++l) to[l] = S(x[l]);
+  const Stored<S> x = Stored<S>::of(v);
+  if (step != 1)
+    for (int64_t l = 0; l < n; ++l) to[l * step] = x.lane[l];
+  else if (n == kLanes)
+    __builtin_memcpy(to, &x, sizeof x);
   else
-    for (int64_t l = 0; l < n; ++l) to[l * step] = S(x[l]);
+    move_some(to, x.lane, n);
 }
 
 // kLanes channels of an image [n, c, d, h, w, segments] from one on: its channels are those of the
@@ -87,11 +127,12 @@ TRN_INLINE void read_channels(const S* from, int64_t step, int64_t begin, int64_
 // The same of a line whose positions are dense.
 template <class S>
 TRN_INLINE void read_positions(const S* from, int64_t apart, int64_t begin, int64_t end,
-                               int64_t channels, Word* square, Word* line) {
+                               int64_t channels, const S* last, Word* square, Word* line) {
   for (int64_t j = begin; j < end; j += kLanes) {
     for (int64_t c = 0; c < channels; ++c) {
-      store(square + c * kLanes, take(from + c * apart + j, lanes_from(j, end)));
-      __builtin_prefetch(from + (c + kLanes) * apart + j);
+      const S* at = from + c * apart + j;
+      store(square + c * kLanes, take(at, at + kLanes <= last ? kLanes : lanes_from(j, end)));
+      __builtin_prefetch(at + kLanes * apart);
     }
     transpose<false>(square, kLanes, line + j * kLanes, kLanes, kLanes, kLanes, 1);
   }
@@ -118,7 +159,8 @@ void read_lines(const Operand& image, int64_t n, int64_t z, int64_t y, int64_t x
       read_channels(from, s[4], begin, end, lanes, c0 ? 0 : image.sizes[1], image.as<S>() + size,
                     line);
     else
-      read_positions(from + lanes.piece[0].from, s[1], begin, end, lanes.channels, square, line);
+      read_positions(from + lanes.piece[0].from, s[1], begin, end, lanes.channels,
+                     image.as<S>() + size, square, line);
     for (int64_t j = end; j < width; ++j) store(line + j * kLanes, Floats{});
   }
 }

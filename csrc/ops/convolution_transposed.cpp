@@ -30,6 +30,7 @@ std::vector<ConvPart> transposed_parts(const at::Tensor& image, const at::Tensor
   const int64_t g = c.groups, ci = image.size(1), co = weight.size(0), *k = c.kernel;
   const at::Tensor split = weight.reshape({g, co / g, ci / g, k[0], k[1], k[2]});
   std::vector<ConvPart> parts;
+  bool all = true;
   for (int64_t phase = 0; phase < c.stride[0] * c.stride[1] * c.stride[2]; ++phase) {
     ConvPart part{image, split.transpose(1, 2), {}};
     int64_t rest = phase;
@@ -42,12 +43,12 @@ std::vector<ConvPart> transposed_parts(const at::Tensor& image, const at::Tensor
       part.axis[d] = {p.taps, (p.first + c.padding[d]) / s - p.tap * c.dilation[d] / s,
                       -(p.every * c.dilation[d] / s), 1};
     }
-    if (part.out.numel() && part.weight.numel()) {
-      parts.push_back(part);
-    } else if (part.out.numel()) {  // no tap meets these
-      if (bias.defined()) part.out.copy_(bias.view({1, -1, 1, 1, 1}));
-      else part.out.zero_();
-    }
+    all = all && part.weight.numel() > 0;
+    if (part.out.numel() && part.weight.numel()) parts.push_back(part);
+  }
+  if (!all) {  // some no tap meets
+    if (bias.defined()) at::Tensor(image).copy_(bias.view({1, -1, 1, 1, 1}));
+    else at::Tensor(image).zero_();
   }
   return parts;
 }
