@@ -9,6 +9,29 @@
 namespace trn {
 namespace {
 
+// A row of elements that one index each chooses. A function of its own: its loop needs all
+// registers.
+template <class U>
+__attribute__((noinline)) void read_row(U* to, int64_t to_step, const U* from, int64_t from_step,
+                                        const Operand& index, int64_t offset, int64_t step,
+                                        int64_t run, bool wrap, const int64_t* sizes,
+                                        const Range& range) {
+  each_chosen(index, offset, step, run, wrap, sizes, range, [=](int64_t k, int64_t place) {
+    to[k * to_step] = place < 0 ? U{} : from[k * from_step + place];
+  });
+}
+template <class T, class Apply>
+__attribute__((noinline)) void write_row(T* to, int64_t to_step, const T* from, int64_t from_step,
+                                         const Operand& index, int64_t offset, int64_t step,
+                                         int64_t run, bool wrap, const int64_t* sizes,
+                                         const Range& range, Apply apply) {
+  each_chosen(index, offset, step, run, wrap, sizes, range, [=](int64_t k, int64_t place) {
+    if (place < 0) return;
+    T& x = to[k * to_step + place];
+    x = apply(x, from[k * from_step]);
+  });
+}
+
 // Has the beginning of the row that comes next fetched, where one index chooses rows: the
 // processor's own prefetching does not know where it is.
 template <class U>
@@ -47,11 +70,8 @@ void index(const Call& call, const Range& range) {
         for (int64_t k = 0; k < run; ++k) to[k * to_step] = from[k * from_step];
       }
     } else if (n == 3) {
-      const U* from = self + w.offset[1];
-      each_chosen(call.operand[2], w.offset[2], w.step(2), run, wrap, sizes, range,
-                  [=](int64_t k, int64_t place) {
-                    to[k * to_step] = place < 0 ? U{} : from[k * from_step + place];
-                  });
+      read_row(to, to_step, self + w.offset[1], from_step, call.operand[2], w.offset[2], w.step(2),
+               run, wrap, sizes, range);
     } else {
       int64_t at[kMaxOperands];
       for (int j = 2; j < n; ++j) at[j] = w.offset[j];
@@ -117,13 +137,8 @@ TRN_INLINE void write(const Call& call, const Range& range, Apply apply) {
         }
       }
     } else if (n == 3 && all) {
-      T* row = self + w.offset[0];
-      each_chosen(call.operand[2], w.offset[2], w.step(2), run, wrap, sizes, range,
-                  [&](int64_t k, int64_t place) {
-                    if (place < 0) return;
-                    T* to = row + k * to_step + place;
-                    *to = apply(*to, from[k * from_step]);
-                  });
+      write_row(self + w.offset[0], to_step, from, from_step, call.operand[2], w.offset[2],
+                w.step(2), run, wrap, sizes, range, apply);
     } else {
       int64_t at[kMaxOperands];
       for (int j = 2; j < n; ++j) at[j] = w.offset[j];

@@ -26,7 +26,7 @@ struct Moves {
 };
 
 TRN_INLINE Moves moves_of(const Operand& dst, const Operand& src) {
-  constexpr int64_t kWidest = 64;
+  constexpr int64_t kWidest = 256;
   Moves m;
   m.bytes = dtype_size(dst.dtype);
   for (int d = 0; d < dst.ndim; ++d) {
@@ -88,6 +88,12 @@ TRN_INLINE void move_strided(char* to, int64_t to_step, const char* from, int64_
                              int64_t n) {
   const auto read = [](const char* p) { return *reinterpret_cast<const U*>(p); };
   constexpr int64_t kSize = sizeof(U);
+  if (to_step < 0) {
+    to += (n - 1) * to_step;
+    from += (n - 1) * from_step;
+    to_step = -to_step;
+    from_step = -from_step;
+  }
   U* __restrict dense = reinterpret_cast<U*>(to);
   if (to_step == kSize && from_step == 0) {
     const U x = read(from);
@@ -95,8 +101,13 @@ TRN_INLINE void move_strided(char* to, int64_t to_step, const char* from, int64_
   } else if (to_step == kSize && from_step == -kSize) {
     for (int64_t i = 0; i < n; ++i) dense[i] = read(from - i * kSize);
   } else {
-    for (int64_t i = 0; i < n; ++i)
+    constexpr int64_t kAhead = 8;
+    for (int64_t i = 0; i < n; ++i) {
+      if constexpr (kSize >= 32)
+        for (int64_t k = 0; k < kSize; k += 64)
+          __builtin_prefetch(from + (i + kAhead) * from_step + k);
       *reinterpret_cast<U*>(to + i * to_step) = read(from + i * from_step);
+    }
   }
 }
 
@@ -110,7 +121,9 @@ TRN_INLINE void with_element(int64_t bytes, F f) {
     case 8: return f(uint64_t{});
     case 16: return f(Element<16>{});
     case 32: return f(Element<32>{});
-    default: return f(Element<64>{});
+    case 64: return f(Element<64>{});
+    case 128: return f(Element<128>{});
+    default: return f(Element<256>{});
   }
 }
 
@@ -191,6 +204,12 @@ inline void move_elements(const Operand& dst, const Operand& src, const Call& ca
     return move_rows(m, call, range, to, from, [&m](char* t, const char* f, int64_t n) {
       __builtin_memcpy(t, f, n * m.bytes);
     });
+  // Rows of several cache lines are read in the order in which they lie.
+  if (last > 0 && m.bytes >= 256 && m.from[last - 1] < m.from[last]) {
+    std::swap(m.size[last - 1], m.size[last]);
+    std::swap(m.to[last - 1], m.to[last]);
+    std::swap(m.from[last - 1], m.from[last]);
+  }
   if (const int d = transposable(m); d >= 0) return move_blocks(m, d, call, range, to, from);
   with_element(m.bytes, [&](auto element) {
     move_rows(m, call, range, to, from, [&](char* t, const char* f, int64_t n) {

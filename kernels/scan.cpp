@@ -51,10 +51,8 @@ struct RunningExtreme {
   static TRN_INLINE State start() { return {T(), -1}; }
   // The latest of equals, and NaN from where it first appears on.
   static TRN_INLINE T step(State& s, T x, int64_t i) {
-    const bool better = kMax ? x >= s.value : x <= s.value;
-    const bool taken = (s.index < 0) | (x != x) | ((s.value == s.value) & better);
-    s.value = taken ? x : s.value;
-    s.index = taken ? i : s.index;
+    if (s.index < 0 || x != x || (s.value == s.value && (kMax ? x >= s.value : x <= s.value)))
+      s = {x, i};
     return s.value;
   }
 };

@@ -15,9 +15,10 @@
 namespace trn {
 namespace {
 
-// Steps of one line wait for each other, those of different lines do not. Lines that lie side by
+// Steps of one line wait for each other, those of different lines do not: so many go abreast as a
+// set of the first-level cache holds lines of, since they may all be in one. Lines that lie side by
 // side make vectors.
-constexpr int kAbreast = 8, kSideBySide = 256;
+constexpr int kAbreast = 4, kSideBySide = 256;
 
 // An operand from some line on: steps to the next line and along a line.
 template <class T>
@@ -42,10 +43,17 @@ void scan_lines(Lines<typename S::T> out, Lines<int64_t> where, Lines<const type
     const auto* from = in.data + i * in.element;
     auto* to = out.data + i * out.element;
     int64_t* at = where.data + i * where.element;
+    const auto take = [&](int c, int64_t in_place, int64_t out_place, int64_t index_place) {
+      to[out_place] = S::step(s[c], from[in_place], i);
+      if constexpr (S::kIndexed) at[index_place] = s[c].index;
+    };
+    if constexpr (kDense) {
 #pragma GCC ivdep
-    for (int c = 0; c < n; ++c) {
-      to[kDense ? c : c * out.line] = S::step(s[c], from[kDense ? c : c * in.line], i);
-      if constexpr (S::kIndexed) at[kDense ? c : c * where.line] = s[c].index;
+      for (int c = 0; c < n; ++c) take(c, c, c, c);
+    } else {
+      // Unrolled, so that states stay in registers.
+#pragma GCC unroll 4
+      for (int c = 0; c < kCount; ++c) take(c, c * in.line, c * out.line, c * where.line);
     }
   }
 }
@@ -60,7 +68,7 @@ void scan(const Call& call, const Range& range) {
   for (int64_t item = range.begin; item < range.end;) {
     const int64_t row = inner ? width - item % width : range.end - item;
     int64_t n = row < range.end - item ? row : range.end - item;
-    n = dense ? (n < kSideBySide ? n : kSideBySide) : n < kAbreast ? 1 : kAbreast;
+    n = dense ? (n < kSideBySide ? n : kSideBySide) : n < kAbreast || S::kIndexed ? 1 : kAbreast;
     const auto run = dense ? scan_lines<S, 0> : n == 1 ? scan_lines<S, 1> : scan_lines<S, kAbreast>;
     run({first, item, inner}, {second, item, inner}, {in, item, inner}, static_cast<int>(n),
         length);

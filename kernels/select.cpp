@@ -19,20 +19,11 @@ TRN_INLINE void sink(P* heap, int64_t at, int64_t n) {
   heap[at] = x;
 }
 
-// Whether some of kLook elements come before a key; a loop that vectorises.
-constexpr int64_t kLook = 64;
-template <class T>
-TRN_INLINE bool any_before(const T* x, key_t<T> limit, key_t<T> flip) {
-  key_t<T> found = 0;
-  for (int64_t k = 0; k < kLook; ++k)
-    found |= static_cast<key_t<T>>(key_of<T>(x[k]) ^ flip) < limit;
-  return found;
-}
-
 // The k first in order, by a heap of k. Most elements of a long line do not get into it: they are
 // passed over many at once. operands: values [.., k], indices [.., k], in [.., n] of
 // any strides, k <= n, 2 * k * sizeof(packed) <= kScratchBytes. ints[0]: largest first. Equal
 // elements keep their order. Items are lines.
+constexpr int64_t kLook = 32;
 template <class T>
 void topk(const Call& call, const Range& range) {
   using P = packed_t<T>;
@@ -44,18 +35,25 @@ void topk(const Call& call, const Range& range) {
     const Line<int64_t> indices = line_of<int64_t>(call.operand[1], l);
     for (int64_t i = 0; i < k; ++i) heap[i] = pack<T>(key_of<T>(in[i]) ^ flip, i);
     for (int64_t i = k / 2 - 1; i >= 0; --i) sink(heap, i, k);
-    for (int64_t i = k; i < n;) {
-      const int64_t end = i + kLook < n ? i + kLook : n;
-      const auto last = static_cast<key_t<T>>(heap[0] >> 32);
-      if (in.step == 1 && end - i == kLook && !any_before<T>(in.data + i, last, flip)) i = end;
-      for (; i < end; ++i) {
-        const P x = pack<T>(key_of<T>(in[i]) ^ flip, i);
-        if (x < heap[0]) {
-          heap[0] = x;
-          sink(heap, 0, k);
-        }
+    auto last = static_cast<key_t<T>>(heap[0] >> 32);
+    const auto look = [&](int64_t from, int64_t count) {
+      key_t<T> keys[kLook], found = 0;
+      for (int64_t j = 0; j < count; ++j) {
+        const T x = count == kLook ? in.data[from + j] : in[from + j];
+        keys[j] = static_cast<key_t<T>>(key_of<T>(x) ^ flip);
+        found |= keys[j] < last;
       }
-    }
+      for (int64_t j = 0; found && j < count; ++j)
+        if (keys[j] < last) {
+          heap[0] = pack<T>(keys[j], from + j);
+          sink(heap, 0, k);
+          last = static_cast<key_t<T>>(heap[0] >> 32);
+        }
+    };
+    int64_t i = k;
+    if (in.step == 1)
+      for (; i + kLook <= n; i += kLook) look(i, kLook);
+    for (; i < n; ++i) look(i, 1);
     const P* sorted = merge_sort(heap, heap + k, k);
     for (int64_t i = 0; i < k; ++i) {
       const uint32_t from = position_of(sorted[i]);
