@@ -83,6 +83,7 @@ struct Blocked : Packing<Math> {
     S* out;
     int64_t row, columns;
     const A *left, *factors;
+    const A* more;  // added to each row that is written, unless null
   };
 
   // Rows of A times `vectors` vectors of a strip of B.
@@ -131,6 +132,8 @@ struct Blocked : Packing<Math> {
           sum[r][v] = Math::settle(sum[r][v], to.left[r], to.factors + v * kLanes);
         AV* before = reinterpret_cast<AV*>(to.sums + r * to.stride + v * kLanes);
         if (to.add) sum[r][v] += *before;
+        if constexpr (kDirect)
+          if (to.more) sum[r][v] += *reinterpret_cast<const AV*>(to.more + v * kLanes);
         if (!to.out) *before = sum[r][v];
       }
     if constexpr (kDirect)
@@ -194,15 +197,30 @@ struct Blocked : Packing<Math> {
            depth, line, step);
   }
 
+  // Runs of memory, and the fetching of a part of them while something else is computed: packing
+  // reads short runs far apart, for which it would wait.
+  struct Area {
+    const char* at = nullptr;
+    int64_t runs = 0, distance = 0, bytes = 0;
+
+    // Parts [part, part + count) of `parts`.
+    void fetch(int64_t part, int64_t parts, int64_t count = 1) const {
+      for (int64_t r = runs * part / parts; r < runs * (part + count) / parts; ++r)
+        for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(at + r * distance + b, 0, 2);
+    }
+  };
+
   // m x n sums over `blocks` blocks of k, at most kMaxDepth units each. `from` provides:
   //   units(block)                         how many units of k a block has
   //   rows_of_a(panel, row, rows, block)   rows of A
   //   pack_b(panel, block)                 n columns of B, strips of kColumns of them kStrip apart
   //   first_unit(block)                    of the packed strips
   //   factors(block)                       what settle() is given, for each column
+  //   area_of_a(row, rows, block), area_of_b(block)  memory that packing will read
   //   finish(row, sums, buffer)            takes a row of n sums
   //   out(row), out_row()                  where Math::store() may put row `row` instead, null if
   //                                        finish() has more to do, and how far apart rows are
+  //   row_to_add()                         to each row that store() puts there, or null
   template <class From>
   static void multiply_with(From& from, int64_t m, int64_t n, int64_t blocks, char* scratch) {
     const int64_t stride = (n + kColumns - 1) / kColumns * kColumns;
@@ -228,19 +246,32 @@ struct Blocked : Packing<Math> {
         S* out = nullptr;
         if constexpr (kDirect)
           if (last && height % kRows == 0) out = from.out(i0);
-        To to{nullptr, stride, a.tail, block > 0, nullptr, 0, 0, nullptr, nullptr};
+        To to{nullptr, stride, a.tail, block > 0, nullptr, 0, 0, nullptr, nullptr,
+              nullptr};
+        // What comes next: rows of A, and of the next block a part of B as large as these rows.
+        const bool more = i0 + height < m;
+        const Area next_a = more    ? from.area_of_a(i0 + height, m - i0 - height, block)
+                            : !last ? from.area_of_a(0, m, block + 1)
+                                    : Area();
+        const Area next_b = last ? Area() : from.area_of_b(block + 1);
+        const int64_t tiles = (height + kRows - 1) / kRows * ((n + kColumns - 1) / kColumns);
+        int64_t tile = 0;
         for (int64_t j = 0; j < n; j += kColumns)
-          for (int64_t i = 0; i < height; i += kRows) {
+          for (int64_t i = 0; i < height; i += kRows, ++tile) {
             to.sums = sums + i * stride + j;
             to.columns = n - j;
-            if (out) {
-              to.row = from.out_row();
-              to.out = out + i * to.row + j;
-            }
+            if constexpr (kDirect)
+              if (out) {
+                to.row = from.out_row();
+                to.out = out + i * to.row + j;
+                to.more = from.row_to_add() ? from.row_to_add() + j : nullptr;
+              }
             if constexpr (Math::kSettled) {
               to.left = left + i;
               to.factors = from.factors(block) + j;
             }
+            next_a.fetch(tile, tiles);
+            next_b.fetch(i0 * tiles + height * tile, m * tiles, height);
             multiply_strip(a, i, strips + j / kColumns * kStrip, n - j, units, height - i, to);
           }
         if (!last || out) continue;
@@ -269,9 +300,37 @@ struct Blocked : Packing<Math> {
     const Problem& p;
     int64_t m0, n0, n;
     Blocks blocks;
+    A* added;  // beta times the row that D is made of, or null
+
+    // `room` is for the row.
+    Tile(const Problem& problem, int64_t row, int64_t column, int64_t columns, A* room)
+        : p(problem), m0(row), n0(column), n(columns), blocks(p.k), added(nullptr) {
+      if (!kDirect || p.beta == 0 || p.d.absent() || p.d.strides[1] != 0) return;
+      added = room;
+      TRN_ISA_NAMESPACE::convert_run(added, DTypeOf<A>::value, 1,
+                                     p.d.as<char>() + n0 * p.d.strides[2] * dtype_size(p.d.dtype),
+                                     p.d.dtype, p.d.strides[2], n);
+      for (int64_t j = 0; j < n; ++j) added[j] *= static_cast<A>(p.beta);
+    }
+    const A* row_to_add() const { return added; }
 
     int64_t units(int64_t block) const { return blocks.units(block); }
     int64_t first_unit(int64_t) const { return 0; }
+    // Lines of at most `lines` by a block's depth.
+    Area area(const Operand& o, int64_t from, int64_t lines, int64_t line, int64_t step,
+              int64_t block) const {
+      const int64_t depth = blocks.depth(block), size = sizeof(S);
+      const char* at = o.as<char>() + (from * line + block * blocks.step * step) * size;
+      if (step == 1) return {at, lines, line * size, depth * size};
+      return {at, depth, step * size, lines * size};
+    }
+    Area area_of_a(int64_t row, int64_t rows, int64_t block) const {
+      const int64_t* s = p.a.strides;
+      return area(p.a, m0 + row, rows < kPanelM ? rows : kPanelM, s[1], s[2], block);
+    }
+    Area area_of_b(int64_t block) const {
+      return area(p.b, n0, n, p.b.strides[2], p.b.strides[1], block);
+    }
     const A* factors(int64_t) const { return nullptr; }
     Rows rows_of_a(U* panel, int64_t row, int64_t rows, int64_t block) {
       const int64_t *s = p.a.strides, at = (m0 + row) * s[1] + block * blocks.step * s[2];
@@ -284,7 +343,7 @@ struct Blocked : Packing<Math> {
       else pack_strips(panel, from, n, depth, s[2], s[1]);
     }
     S* out(int64_t row) const {
-      const bool plain = p.alpha == 1 && (p.beta == 0 || p.d.absent()) &&
+      const bool plain = p.alpha == 1 && (p.beta == 0 || p.d.absent() || added) &&
                          p.c.dtype == DTypeOf<S>::value && p.c.strides[2] == 1;
       return plain ? p.c.as<S>() + (m0 + row) * p.c.strides[1] + n0 : nullptr;
     }
@@ -296,7 +355,8 @@ struct Blocked : Packing<Math> {
                        char* scratch) {
     const int64_t m = p.m - m0 < tile_m ? p.m - m0 : tile_m;
     const int64_t n = p.n - n0 < tile_n ? p.n - n0 : tile_n;
-    Tile tile{p, m0, n0, n, Blocks(p.k)};
+    A* room = reinterpret_cast<A*>(scratch + kScratchBytes - kSpareBytes);
+    Tile tile(p, m0, n0, n, room);
     multiply_with(tile, m, n, tile.blocks.count, scratch);
   }
 

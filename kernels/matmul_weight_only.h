@@ -104,6 +104,8 @@ struct WidenedTile {
   }
   int64_t units(int64_t block) const { return (depth(block) + kPer - 1) / kPer; }
   const float* factors(int64_t) const { return scales; }
+  typename B::Area area_of_a(int64_t, int64_t, int64_t) const { return {}; }
+  typename B::Area area_of_b(int64_t) const { return {}; }
   typename B::Rows rows_of_a(U* panel, int64_t row, int64_t rows, int64_t block) {
     const int64_t *s = p.a.strides, at = (m0 + row) * s[1] + block * step * s[2];
     if (p.a.dtype == DTypeOf<S>::value)
@@ -130,8 +132,6 @@ struct WidenedTile {
       B::pack(panel, 1, B::kColumns, wide, columns, count, kLine, 1);
     }
   }
-  S* out(int64_t) const { return nullptr; }
-  int64_t out_row() const { return 0; }
   void finish(int64_t row, float* sums, float* buffer) {
     write_row<float>(p, sums, m0 + row, j0, n, false, buffer);
   }

@@ -61,6 +61,20 @@ def test_rows_that_start_anywhere(isa, dtype):
               a.double().abs() @ b.double().abs(), dtype)
 
 
+@pytest.mark.parametrize("dtype", LIMIT)
+@pytest.mark.parametrize("m, n, k", [(24, 33, 40), (29, 64, 300), (36, 300, 1090), (100, 49, 0)])
+def test_a_row_is_added_to_each(isa, dtype, m, n, k):
+    a, b, row = data(m, k, dtype=dtype), data(k, n, seed=1, dtype=dtype), data(2 * n, dtype=dtype)
+    product, bound = a.double() @ b.double(), a.double().abs() @ b.double().abs()
+    for step, beta, alpha in ((1, 1, 1), (2, -0.5, 1), (1, 2, 0.5)):
+        added = row[: step * n : step]
+        got = torch.addmm(row.to("trn")[: step * n : step], a.to("trn"), b.to("trn"), beta=beta,
+                          alpha=alpha)
+        check(got, alpha * product + beta * added.double(), bound + 2 * added.double().abs(), dtype)
+    got = torch.addmm(row.to("trn")[:1], a.to("trn"), b.to("trn"))
+    check(got, product + row[0].double(), bound + row[0].abs().item(), dtype)
+
+
 def test_same_bits_for_any_number_of_threads():
     a, b = data(400, 600, dtype=torch.bfloat16), data(600, 300, seed=1, dtype=torch.bfloat16)
     a, b = a.to("trn"), b.to("trn")
