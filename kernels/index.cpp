@@ -32,6 +32,17 @@ __attribute__((noinline)) void write_row(T* to, int64_t to_step, const T* from, 
   });
 }
 
+// Has all of what the next row's indices choose from fetched, where that is a small row that most of
+// them hit: at random they would wait for every line of it.
+template <class T>
+TRN_INLINE void fetch_choices(const Operand& o, const T* row, int64_t run, const int64_t* sizes) {
+  constexpr int64_t kLine = 64, kSmall = 16384, kSize = sizeof(T);
+  const int64_t bytes = sizes[0] * sizes[1] * kSize;
+  if (o.ndim < 2 || sizes[1] * kSize > kLine || bytes > kSmall || bytes > run * kLine) return;
+  const char* next = reinterpret_cast<const char*>(row + o.strides[o.ndim - 2]);
+  for (int64_t k = 0; k < bytes; k += kLine) __builtin_prefetch(next + k);
+}
+
 // Has the beginning of the row that comes next fetched, where one index chooses rows: the
 // processor's own prefetching does not know where it is.
 template <class U>
@@ -70,6 +81,7 @@ void index(const Call& call, const Range& range) {
         for (int64_t k = 0; k < run; ++k) to[k * to_step] = from[k * from_step];
       }
     } else if (n == 3) {
+      fetch_choices(call.operand[1], self + w.offset[1], run, sizes);
       read_row(to, to_step, self + w.offset[1], from_step, call.operand[2], w.offset[2], w.step(2),
                run, wrap, sizes, range);
     } else {
@@ -137,6 +149,7 @@ TRN_INLINE void write(const Call& call, const Range& range, Apply apply) {
         }
       }
     } else if (n == 3 && all) {
+      fetch_choices(shape, self + w.offset[0], run, sizes);
       write_row(self + w.offset[0], to_step, from, from_step, call.operand[2], w.offset[2],
                 w.step(2), run, wrap, sizes, range, apply);
     } else {
