@@ -36,7 +36,8 @@ at::Tensor phases_of(const at::Tensor& image, const Conv& c, const Winograd& w) 
   RowsShape shape{{0, c.padding[1], c.padding[2]}, {c.in[0], 0, 0}};
   const int64_t high = w.shape.grid[0] + w.taps[0] - 1, wide = w.shape.grid[1] + w.taps[1] - 1;
   shape.size[1] = high * sy, shape.size[2] = wide * sx;
-  const at::Tensor rows = conv_rows(image, shape, image.scalar_type());
+  at::Tensor rows = conv_rows(image, shape, image.scalar_type());
+  if (rows.stride(3) != ci) rows = rows.contiguous();  // part of an image of more channels
   const auto s = rows.strides();
   return rows.as_strided({rows.size(0), sx * ci, rows.size(1), high, wide, sy},
                          {s[0], 1, s[1], sy * s[2], sx * s[3], s[2]});

@@ -143,6 +143,17 @@ def test_every_width_by_fewer_products(isa, taps):
             assert (a.cpu().double() - b).abs().max() <= LIMIT[x.dtype] * 8 * (b.abs().max() + 1)
 
 
+@pytest.mark.parametrize("channels", [1, 40])
+def test_phases_of_some_channels_of_an_image(isa, channels):
+    # The image's memory serves as it lies, but other channels are between its positions.
+    x, w = (data(*s, seed=k, dtype=torch.float32)
+            for k, s in enumerate(((2, channels + 8, 72, 72), (64, channels, 9, 9))))
+    given = x.to("trn").to(memory_format=torch.channels_last)[:, :channels]
+    out = F.conv2d(given, w.to("trn"), stride=3)
+    want = F.conv2d(x[:, :channels].double(), w.double(), stride=3)
+    assert (out.cpu().double() - want).abs().max() <= LIMIT[x.dtype] * 8 * (want.abs().max() + 1)
+
+
 def test_an_image_whose_memory_serves_is_not_copied():
     # Two launches: the weight is packed, the product is made.
     x = data(1, 8, 9, 9, seed=1, dtype=torch.float32).to("trn")
