@@ -10,12 +10,18 @@ namespace trn {
 namespace {
 
 // A row of elements that one index each chooses. A function of its own: its loop needs all
-// registers.
+// registers, and few where everything lies dense.
 template <class U>
 __attribute__((noinline)) void read_row(U* to, int64_t to_step, const U* from, int64_t from_step,
                                         const Operand& index, int64_t offset, int64_t step,
                                         int64_t run, bool wrap, const int64_t* sizes,
                                         const Range& range) {
+  if (to_step == 1 && from_step == 0 && step == 1 && sizes[1] == 1 && !wrap) {
+    const int64_t dense[] = {sizes[0], 1};
+    return each_chosen(index, offset, 1, run, false, dense, range, [=](int64_t k, int64_t place) {
+      to[k] = place < 0 ? U{} : from[place];
+    });
+  }
   each_chosen(index, offset, step, run, wrap, sizes, range, [=](int64_t k, int64_t place) {
     to[k * to_step] = place < 0 ? U{} : from[k * from_step + place];
   });
@@ -25,6 +31,12 @@ __attribute__((noinline)) void write_row(T* to, int64_t to_step, const T* from, 
                                          const Operand& index, int64_t offset, int64_t step,
                                          int64_t run, bool wrap, const int64_t* sizes,
                                          const Range& range, Apply apply) {
+  if (to_step == 0 && from_step == 1 && step == 1 && sizes[1] == 1 && !wrap) {
+    const int64_t dense[] = {sizes[0], 1};
+    return each_chosen(index, offset, 1, run, false, dense, range, [=](int64_t k, int64_t place) {
+      if (place >= 0) to[place] = apply(to[place], from[k]);
+    });
+  }
   each_chosen(index, offset, step, run, wrap, sizes, range, [=](int64_t k, int64_t place) {
     if (place < 0) return;
     T& x = to[k * to_step + place];
