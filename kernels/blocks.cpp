@@ -237,6 +237,16 @@ bool in_place(const Lane* lanes, int arity, const Position& p) {
   return true;
 }
 
+// Whether the loop over bf16 serves: every value is one without rounding.
+bool all_bf16(const Map& map, const Call& call) {
+  if (!map.bf16 || call.operand[0].dtype != DType::bf16) return false;
+  for (int i = 1; i <= map.arity; ++i) {
+    const Operand& o = call.operand[i];
+    if (!o.data || (o.dtype != DType::bf16 && o.dtype != DType::b8)) return false;
+  }
+  return true;
+}
+
 void store(const Lane& lane, const Position& start, int64_t n) {
   Position p = start;
   const Operand& o = *lane.operand;
@@ -272,7 +282,9 @@ void convert_run(void* dst, DType dt, int64_t ds, const void* src, DType st, int
   convert_rare(dst, dt, ds, src, st, ss, n);
 }
 
-void run_map(const Map& map, const Call& call, const Range& range) {
+void run_map(const Map& given, const Call& call, const Range& range) {
+  Map map = given;
+  if (all_bf16(map, call)) map.loop = map.bf16, map.in = map.out = DType::bf16;
   // A lane holds 8 KiB; those of a call lie in the thread's scratch.
   Lane* lanes = reinterpret_cast<Lane*>(range.scratch);
   const Operand& out = call.operand[0];

@@ -1,7 +1,7 @@
 // The longer expressions of elementwise.def.
 #pragma once
 
-#include "math.h"
+#include "activations.h"
 
 namespace trn {
 namespace {
@@ -197,27 +197,46 @@ TRN_F silu_slope(T grad, T x) {
 }
 // tanh(log(1 + e^x)) as a quotient of polynomials in e^x; 1 where that would overflow.
 TRN_F tanh_of_softplus(T x) {
-  const T e = m_exp(x > T(40) ? T(40) : x), n = e * (e + T(2));
+  const T e = m_exp(if_less(T(40), x, T(40), x)), n = e * (e + T(2));
   return n / (n + T(2));
 }
 TRN_F mish_slope(T grad, T x) {
   const T s = m_sigmoid(x), t = tanh_of_softplus(x);
   return grad * (t + x * s * (T(1) - t * t));
 }
-TRN_F gelu_by_tanh(T x) {
-  // (1 + tanh(u)) / 2 = sigmoid(2 u), in which nothing cancels.
-  return x * m_sigmoid(T(1.59576912160573071176) * (x + T(0.044715) * x * x * x));
+// Where float has a function of its own, double has PyTorch's formula.
+template <class T> constexpr bool is_double = __is_same(T, double);
+TRN_F silu_of(T x) {
+  if constexpr (is_double<T>) return x * m_sigmoid(x);
+  else return fast_silu(x);
+}
+TRN_F mish_of(T x) {
+  if constexpr (is_double<T>) return x * tanh_of_softplus(x);
+  else return fast_mish(x);
+}
+TRN_F gelu_of(T x) {
+  if constexpr (is_double<T>) return 0.5 * x * (1 + __builtin_erf(x * 0.70710678118654752440));
+  else return fast_gelu(x);
 }
 TRN_F gelu_slope(T grad, T x) {
-  const T cdf = T(0.5) * (T(1) + m_erf(x * T(0.70710678118654752440)));
-  const T pdf = T(0.39894228040143267794) * m_exp(T(-0.5) * x * x);
-  return grad * (cdf + x * pdf);
+  if constexpr (is_double<T>) {
+    const double cdf = 0.5 * (1 + __builtin_erf(x * 0.70710678118654752440));
+    return grad * (cdf + x * 0.39894228040143267794 * __builtin_exp(-0.5 * x * x));
+  } else {
+    return grad * fast_gelu_slope(x);
+  }
+}
+TRN_F gelu_by_tanh(T x) {
+  // (1 + tanh(u)) / 2 = sigmoid(2 u), in which nothing cancels.
+  if constexpr (is_double<T>)
+    return x * m_sigmoid(1.59576912160573071176 * (x + 0.044715 * x * x * x));
+  else
+    return fast_gelu_tanh(x);
 }
 TRN_F gelu_tanh_slope(T grad, T x) {
-  const T k = T(0.79788456080286535588);
-  const T t = m_tanh(k * (x + T(0.044715) * x * x * x));
-  const T slope = T(0.5) * x * (T(1) - t * t) * k * (T(1) + T(3 * 0.044715) * x * x);
-  return grad * (T(0.5) * (T(1) + t) + slope);
+  const T k = T(1.59576912160573071176), x2 = x * x;
+  const T s = m_sigmoid(k * (x + T(0.044715) * x2 * x));
+  return grad * (s * (T(1) + (T(1) - s) * x * (k + k * T(3 * 0.044715) * x2)));
 }
 #undef TRN_F
 

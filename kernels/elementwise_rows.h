@@ -2,6 +2,7 @@
 #pragma once
 
 #include "blocks.h"
+#include "wide.h"
 
 namespace trn {
 namespace {
@@ -13,6 +14,8 @@ namespace {
 #define TRN_TYPES_INTB(F, ...) TRN_TYPES_INT(F, __VA_ARGS__) TRN_TYPES_BOOLEAN(F, __VA_ARGS__)
 #define TRN_TYPES_REAL(F, ...) TRN_TYPES_FLOAT(F, __VA_ARGS__) TRN_TYPES_INT(F, __VA_ARGS__)
 #define TRN_TYPES_REALB(F, ...) TRN_TYPES_REAL(F, __VA_ARGS__) TRN_TYPES_BOOLEAN(F, __VA_ARGS__)
+#define TRN_TYPES_WIDE(F, ...) F##_WIDE(f32, __VA_ARGS__) F(f64, __VA_ARGS__)
+#define TRN_TYPES_WIDE_INTB(F, ...) TRN_TYPES_WIDE(F, __VA_ARGS__) TRN_TYPES_INTB(F, __VA_ARGS__)
 #define TRN_TYPES_COMPLEX(F, ...) F(c64, __VA_ARGS__) F(c128, __VA_ARGS__)
 #define TRN_RESULT_SAME T
 #define TRN_RESULT_BOOL bool
@@ -39,6 +42,22 @@ namespace {
     using T [[maybe_unused]] = StorageOf<DType::type>::type_;                                                \
     constexpr Map map{loop_##name##_##type, DType::type,                                      \
                       DTypeOf<TRN_RESULT_##result>::value, arity};                            \
+    TRN_ISA_NAMESPACE::run_map(map, call, range);                                             \
+  }                                                                                           \
+  TRN_REGISTER(#name, DType::type, run_##name##_##type);
+
+// The same for f32 in Wides, and for bf16 where it lies.
+#define TRN_MAP_BODY_WIDE(type, name, arity, result, ...)                                     \
+  template <class S>                                                                          \
+  static void wide_##name(void* out, const void* const* in, int64_t n, const Call& call) {    \
+    using T = Wide;                                                                           \
+    [[maybe_unused]] const T p0(param<float>(call, 0)), p1(param<float>(call, 1));            \
+    by_wides<arity>(static_cast<S*>(out), reinterpret_cast<const S* const*>(in), n,           \
+                    [&](T a, [[maybe_unused]] T b, [[maybe_unused]] T c)                      \
+                        __attribute__((always_inline)) { return T(__VA_ARGS__); });           \
+  }                                                                                           \
+  static void run_##name##_##type(const Call& call, const Range& range) {                     \
+    constexpr Map map{wide_##name<float>, DType::f32, DType::f32, arity, wide_##name<bf16_t>};\
     TRN_ISA_NAMESPACE::run_map(map, call, range);                                             \
   }                                                                                           \
   TRN_REGISTER(#name, DType::type, run_##name##_##type);

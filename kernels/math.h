@@ -12,40 +12,61 @@
 namespace trn {
 namespace {
 
-TRN_INLINE float round_to_int(float x) {
-  constexpr float kMagic = 12582912.f;  // 1.5 * 2^23: adding it rounds to an integer
-  return (x + kMagic) - kMagic;
+// What functions written once for numbers V (a float, or a Wide of them; see wide.h) are made of.
+template <class T>
+TRN_INLINE T if_less(T x, T y, T yes, T no) {
+  return x < y ? yes : no;
 }
+template <class T>
+TRN_INLINE T if_at_most(T x, T y, T yes, T no) {
+  return x <= y ? yes : no;
+}
+TRN_INLINE float magnitude(float x) { return __builtin_fabsf(x); }
+TRN_INLINE float with_sign(float x, float sign) { return __builtin_copysignf(x, sign); }
+// 2^(k - 127) of x = kRounder + k.
+TRN_INLINE float power_below(float x) { return bit_cast<float>(bit_cast<uint32_t>(x) << 23); }
+
+constexpr float kRounder = 12582912.f;  // 1.5 * 2^23: adding it rounds to an integer
+TRN_INLINE float round_to_int(float x) { return (x + kRounder) - kRounder; }
 TRN_INLINE float power_of_two(int n) {  // -126 <= n <= 127
   return bit_cast<float>((n + 127) << 23);
 }
 
-// exp(x) = 2^power * (rest + 1), for x held between two limits.
-struct ReducedExp {
-  int power;
-  float rest;
-};
-TRN_INLINE ReducedExp reduced_exp(float x, float lowest, float highest) {
-  const float low = x < lowest ? lowest : x;
-  const float c = low > highest ? highest : low;
-  const float n = round_to_int(c * 1.44269504088896341f);
-  const float r = (c - n * 0.693359375f) - n * -2.12194440e-4f;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  return {static_cast<int>(n), p * (r * r) + r};
+// exp(r) - 1 for |r| <= log(2) / 2 and a little more, to 4e-9; minimax.
+template <class V>
+TRN_INLINE V exp_rest(V r) {
+  V p = V(1.3820772292e-3f);
+  p = p * r + V(8.3692492917e-3f);
+  p = p * r + V(4.1668280959e-2f);
+  p = p * r + V(1.6666516662e-1f);
+  p = p * r + V(4.9999994040e-1f);
+  return p * (r * r) + r;
+}
+// exp(x + little) 2^k for a rounder of kRounder + 127 + k, where that is a normal number; else any.
+template <class V>
+TRN_INLINE V scaled_exp(V x, V little, V rounder) {
+  const V shifted = x * V(1.44269504088896341f) + rounder;
+  const V n = shifted - rounder;
+  const V r = (x - n * V(0.693359375f)) - n * V(-2.12194440e-4f) + little;
+  return (exp_rest(r) + V(1.f)) * power_below(shifted);
 }
 
-TRN_INLINE float fast_exp(float x) {
-  const ReducedExp e = reduced_exp(x, -104.f, 89.f);
-  const float y = e.rest + 1.f;
-  // In two steps, so that results from the largest to the subnormal come out whole.
-  const int k = e.power;
-  const int half = k >> 1;
-  return y * power_of_two(half) * power_of_two(k - half);
+// Exponentials of negative numbers are kept 2^32 times as large, so that none is subnormal and what
+// is made of them rounds once, at the end.
+constexpr float kRaise = 0x1p32f, kLower = 0x1p-32f;
+// 2^32 exp(x + little) for x <= 0; 0 below -110.
+template <class V>
+TRN_INLINE V raised_exp(V x, V little = V(0.f)) {
+  const V y = scaled_exp(x, little, V(kRounder + 127 + 32));
+  return if_less(x, V(-110.f), V(0.f), y);
+}
+
+template <class V>
+TRN_INLINE V fast_exp(V x) {
+  // Towards 1 first and then back, so that results from the largest to the subnormal come out whole.
+  const V rounder = if_less(x, V(0.f), V(kRounder + 127 + 32), V(kRounder + 127 - 32));
+  const V y = scaled_exp(x, V(0.f), rounder) * if_less(x, V(0.f), V(kLower), V(kRaise));
+  return if_less(x, V(-104.f), V(0.f), if_less(V(89.f), x, V(__builtin_inff()), y));
 }
 
 TRN_INLINE float fast_log(float x) {
@@ -77,51 +98,35 @@ TRN_INLINE float fast_log(float x) {
   return x < 0.f || x != x ? __builtin_nanf("") : r;
 }
 
-TRN_INLINE float fast_tanh(float x) {
-  const float a = x < 0 ? -x : x;
-  const float z = x * x;
-  float p = -5.70498872745e-3f;
-  p = p * z + 2.06390887954e-2f;
-  p = p * z - 5.37397155531e-2f;
-  p = p * z + 1.33314422036e-1f;
-  p = p * z - 3.33332819422e-1f;
-  const float small = p * z * x + x;
-  const float large = 1.f - 2.f / (fast_exp(a + a) + 1.f);
-  return a < 0.625f ? small : (x < 0 ? -large : large);
+template <class V>
+TRN_INLINE V fast_tanh(V x) {
+  const V a = magnitude(x), z = x * x;
+  V p = V(-5.70498872745e-3f);
+  p = p * z + V(2.06390887954e-2f);
+  p = p * z - V(5.37397155531e-2f);
+  p = p * z + V(1.33314422036e-1f);
+  p = p * z - V(3.33332819422e-1f);
+  const V small = p * z * x + x;
+  const V e = raised_exp(a * V(-2.f)) * V(kLower);
+  const V large = with_sign((V(1.f) - e) / (V(1.f) + e), x);
+  return if_less(a, V(0.625f), small, large);
 }
 
 // By exp(-|x|), which cannot overflow.
-TRN_INLINE float fast_sigmoid(float x) {
-  const float e = fast_exp(x < 0 ? x : -x);
-  return (x < 0 ? e : 1.f) / (1.f + e);
+template <class V>
+TRN_INLINE V fast_sigmoid(V x) {
+  const V e = raised_exp(-magnitude(x));
+  return if_less(x, V(0.f), e, V(kRaise)) / (V(1.f) + e * V(kLower)) * V(kLower);
 }
-
 // exp(x) - 1 as 2^n (exp(r) - 1) + (2^n - 1), in which nothing cancels.
 TRN_INLINE float fast_expm1(float x) {
-  const ReducedExp e = reduced_exp(x, -20.f, 80.f);
-  const float scale = power_of_two(e.power);
-  const float y = e.rest * scale + (scale - 1.f);
+  const float low = x < -20.f ? -20.f : x;
+  const float c = low > 80.f ? 80.f : low;
+  const float n = round_to_int(c * 1.44269504088896341f);
+  const float r = (c - n * 0.693359375f) - n * -2.12194440e-4f;
+  const float scale = power_of_two(static_cast<int>(n));
+  const float y = exp_rest(r) * scale + (scale - 1.f);
   return x == 0.f ? x : x > 80.f ? fast_exp(x) : x < -20.f ? -1.f : y;
-}
-
-// erf by a rational function of x^2 on [-4, 4], where it reaches 1 in float; absolute error 2e-7.
-TRN_INLINE float fast_erf(float x) {
-  const float low = x < -4.f ? -4.f : x;
-  const float c = low > 4.f ? 4.f : low;
-  const float z = c * c;
-  float p = -2.72614225801306e-10f;
-  p = p * z + 2.77068142495902e-08f;
-  p = p * z - 2.10102402082508e-06f;
-  p = p * z - 5.69250639462346e-05f;
-  p = p * z - 7.34990630326855e-04f;
-  p = p * z - 2.95459980854025e-03f;
-  p = p * z - 1.60960333262415e-02f;
-  float q = -1.45660718464996e-05f;
-  q = q * z - 2.13374055278905e-04f;
-  q = q * z - 1.68282697438203e-03f;
-  q = q * z - 7.37332916720468e-03f;
-  q = q * z - 1.42647390514189e-02f;
-  return c * p / q;
 }
 
 struct Turned {
@@ -178,8 +183,6 @@ TRN_INLINE float m_sigmoid(float x) { return fast_sigmoid(x); }
 TRN_INLINE double m_sigmoid(double x) { return 1.0 / (1.0 + __builtin_exp(-x)); }
 TRN_INLINE float m_expm1(float x) { return fast_expm1(x); }
 TRN_INLINE double m_expm1(double x) { return __builtin_expm1(x); }
-TRN_INLINE float m_erf(float x) { return fast_erf(x); }
-TRN_INLINE double m_erf(double x) { return __builtin_erf(x); }
 
 #define TRN_LIBM1(name)                                                   \
   TRN_INLINE float m_##name(float x) { return __builtin_##name##f(x); }   \

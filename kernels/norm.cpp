@@ -1,7 +1,7 @@
 // Normalisation over rows [rows, length]: layer, RMS and group norm, and their gradients.
 //
 // Statistics are kept in double and stored in the operand's type.
-#include "rows.h"
+#include "norm_rows.h"
 
 namespace trn {
 namespace {
@@ -56,6 +56,11 @@ TRN_INLINE Moments moments(const Blocks<A>& in, int64_t at, int64_t length, doub
 template <class A>
 void row_norm(const Call& call, const Range& range) {
   const Operand &out = call.operand[0], &mean = call.operand[1], &rstd = call.operand[2];
+  if constexpr (__is_same(A, float))
+    if (call.operand[3].sizes[1] % kWide == 0 &&
+        with_wide_type({&out, &call.operand[3], &call.operand[4], &call.operand[5]},
+                       [&]<class S>(S) { row_norm_wide<S>(call, range); }))
+      return;
   const int64_t length = call.operand[3].sizes[1], room = length <= kWhole ? length : kBlock;
   const bool centred = call.ints[0], whole = length <= kWhole;
   A* buffer = reinterpret_cast<A*>(range.scratch);
@@ -125,7 +130,15 @@ TRN_INLINE void row_gradients(const Call& call, const Range& range) {
 }
 template <class A>
 void row_norm_backward(const Call& call, const Range& range) {
-  if (call.operand[5].absent())
+  const Operand &out = call.operand[0], &grad = call.operand[1], &in = call.operand[2],
+                &weight = call.operand[5];
+  if constexpr (__is_same(A, float))
+    if (in.sizes[1] % kWide == 0 && with_wide_type({&out, &grad, &in, &weight}, [&]<class S>(S) {
+          weight.absent() ? row_norm_backward_wide<S, false>(call, range)
+                          : row_norm_backward_wide<S, true>(call, range);
+        }))
+      return;
+  if (weight.absent())
     row_gradients<A, false>(call, range);
   else
     row_gradients<A, true>(call, range);

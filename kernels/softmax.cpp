@@ -4,6 +4,8 @@
 // item is one row: outer * inner of them. Types may differ: work is in the kernel's own.
 #include "rows.h"
 #include "softmax_columns.h"
+#include "softmax_rows.h"
+#include "softmax_strips.h"
 
 namespace trn {
 namespace {
@@ -58,11 +60,50 @@ TRN_INLINE double total(const A* x, int64_t n) {
   return sum_of<A>(n, [&](int64_t k) { return x[k]; });
 }
 
+// Whether rows are dense and of one type that Wides are loaded from; f(S()) for it.
+template <class F>
+TRN_INLINE bool by_dense_rows(const Operand& a, const Operand& b, const Operand& c, F f) {
+  const bool dense = a.strides[1] == 1 && b.strides[1] == 1 && c.strides[1] == 1;
+  return dense && a.sizes[1] <= kKept && with_wide_type({&a, &b, &c}, f);
+}
+TRN_INLINE int64_t row_at(const Operand& o, int64_t item) {
+  return item / o.sizes[2] * o.strides[0] + item % o.sizes[2] * o.strides[2];
+}
+template <class S, bool kLog>
+void softmax_rows(const Call& call, const Range& range) {
+  const Operand &dst = call.operand[0], &src = call.operand[1];
+  for (int64_t item = range.begin; item < range.end; ++item) {
+    const S* x = src.as<S>() + row_at(src, item);
+    softmax_row<S, kLog>(x, dst.as<S>() + row_at(dst, item), src.sizes[1], x + src.strides[0],
+                         reinterpret_cast<float*>(range.scratch));
+  }
+}
+template <class S, bool kLog>
+void softmax_backward_rows(const Call& call, const Range& range) {
+  const Operand &dst = call.operand[0], &grad = call.operand[1], &y = call.operand[2];
+  for (int64_t item = range.begin; item < range.end; ++item)
+    softmax_backward_row<S, kLog>(grad.as<S>() + row_at(grad, item), y.as<S>() + row_at(y, item),
+                                  dst.as<S>() + row_at(dst, item), grad.sizes[1], grad.strides[0]);
+}
+
 // operands: dst, src. ints[0]: log.
 template <class A>
 void softmax(const Call& call, const Range& range) {
   const Operand &dst = call.operand[0], &src = call.operand[1];
-  if (by_columns(dst, src, src)) return softmax_columns<A>(call, range);
+  if (by_columns(dst, src, src)) {
+    if constexpr (__is_same(A, float))
+      if (with_wide_type({&dst, &src}, [&]<class S>(S) {
+            call.ints[0] ? softmax_strips<S, true>(call, range)
+                         : softmax_strips<S, false>(call, range);
+          }))
+        return;
+    return softmax_columns<A>(call, range);
+  }
+  if constexpr (__is_same(A, float))
+    if (by_dense_rows(dst, src, src, [&]<class S>(S) {
+          call.ints[0] ? softmax_rows<S, true>(call, range) : softmax_rows<S, false>(call, range);
+        }))
+      return;
   const int64_t length = src.sizes[1];
   const bool log = call.ints[0], kept = length <= kKept;
   A* buffer = reinterpret_cast<A*>(range.scratch);
@@ -103,8 +144,22 @@ void softmax(const Call& call, const Range& range) {
 // operands: grad_input, grad, output. ints[0]: log.
 template <class A>
 void softmax_backward(const Call& call, const Range& range) {
-  if (by_columns(call.operand[0], call.operand[1], call.operand[2]))
+  const Operand &dst = call.operand[0], &grads = call.operand[1], &outputs = call.operand[2];
+  if (by_columns(dst, grads, outputs)) {
+    if constexpr (__is_same(A, float))
+      if (with_wide_type({&dst, &grads, &outputs}, [&]<class S>(S) {
+            call.ints[0] ? softmax_backward_strips<S, true>(call, range)
+                         : softmax_backward_strips<S, false>(call, range);
+          }))
+        return;
     return softmax_backward_columns<A>(call, range);
+  }
+  if constexpr (__is_same(A, float))
+    if (by_dense_rows(dst, grads, outputs, [&]<class S>(S) {
+          call.ints[0] ? softmax_backward_rows<S, true>(call, range)
+                       : softmax_backward_rows<S, false>(call, range);
+        }))
+      return;
   const int64_t length = call.operand[1].sizes[1], room = length <= kKept ? length : kBlock;
   const bool log = call.ints[0];
   A* result = reinterpret_cast<A*>(range.scratch);

@@ -16,7 +16,8 @@ namespace trn::ops {
 namespace {
 
 const Family channel_sums("channel_sums"), channel_totals("channel_totals"),
-    channel_affine("channel_affine");
+    channel_affine("channel_affine"), batch_norm_family("batch_norm"),
+    batch_norm_backward_family("batch_norm_backward");
 
 using Optional = std::optional<at::Tensor>;
 
@@ -36,6 +37,13 @@ struct Planes {
     last = t.size(1) > 1 && planes.stride(1) == 1;
   }
   int64_t rows() const { return planes.size(0) * planes.size(2); }
+  // Whether both passes over a channel can be made by one kernel, while it is in the cache.
+  bool in_one() const {
+    constexpr int64_t kShortest = 64;  // of planes that are worth a loop of their own
+    const at::ScalarType t = tensor.scalar_type();
+    return !last && tensor.numel() && planes.size(2) >= kShortest &&
+           (t == at::kFloat || t == at::kBFloat16);
+  }
 };
 
 // Two sums a channel; see the kernel. With `count` they are made mean and biased variance.
@@ -76,6 +84,20 @@ void affine(const at::Tensor& out, const Planes& x, const at::Tensor& scale, con
       .ints({x.last}).run(items, grain_for(x.planes.numel() / items * 2));
 }
 
+// Normalises by the batch's own statistics; those: mean, biased variance, 1 / deviation.
+std::tuple<at::Tensor, at::Tensor, at::Tensor> train(const at::Tensor& out, const Planes& in,
+                                                     const Optional& weight, const Optional& bias,
+                                                     double eps) {
+  const int64_t c = in.planes.size(1);
+  const at::Tensor mean =
+      at::empty({c}, in.tensor.options().dtype(at::kFloat).memory_format(std::nullopt));
+  const at::Tensor var = at::empty_like(mean), invstd = at::empty_like(mean);
+  Launch(batch_norm_family, DType::f32)
+      .out(out.reshape(in.planes.sizes())).out(mean).out(var).out(invstd).in(in.planes)
+      .in(dense(weight)).in(dense(bias)).reals({eps}).run(c, grain_for(in.rows() * 4));
+  return {mean, var, invstd};
+}
+
 struct Result {
   at::Tensor out, mean, invstd;
 };
@@ -93,8 +115,12 @@ Result normalise(const at::Tensor& input, const Optional& weight, const Optional
                 "Expected more than 1 value per channel when training, got input size ",
                 input.sizes());
     at::Tensor var;
-    std::tie(mean, var) = statistics(in);
-    invstd = at::rsqrt(var + eps);
+    if (in.in_one()) {
+      std::tie(mean, var, invstd) = train(r.out, in, weight, bias, eps);
+    } else {
+      std::tie(mean, var) = statistics(in);
+      invstd = at::rsqrt(var + eps);
+    }
     const double n = static_cast<double>(per_channel(input));
     if (given(running_mean)) running_mean->mul_(1 - momentum).add_(mean, momentum);
     if (given(running_var))
@@ -109,7 +135,7 @@ Result normalise(const at::Tensor& input, const Optional& weight, const Optional
     r.mean = at::empty({0}, input.options().dtype(stat).memory_format(std::nullopt));
     r.invstd = at::empty_like(r.mean);
   }
-  if (input.numel() == 0) return r;
+  if (input.numel() == 0 || (training && in.in_one())) return r;
   const at::Tensor scale = given(weight) ? invstd * weight->to(stat) : invstd;
   const at::Tensor shift =
       given(bias) ? at::addcmul(bias->to(stat), mean, scale, -1) : -(mean * scale);
@@ -130,13 +156,22 @@ Gradients gradients(const at::Tensor& grad_out, const at::Tensor& input, const O
   const Planes grad(grad_out, input.suggest_memory_format());
   const at::Tensor mean = train ? *save_mean : running_mean->to(stat);
   const at::Tensor invstd = train ? *save_invstd : at::rsqrt(running_var->to(stat) + eps);
-  const at::Tensor scale = given(weight) ? invstd * weight->to(stat) : invstd;
   Gradients g;
   at::Tensor sum, dot;
-  if (input.numel() && (train || mask[1] || mask[2]))
+  const bool one =
+      train && in.in_one() && grad_out.scalar_type() == input.scalar_type();
+  if (one) {
+    if (mask[0]) g.input = at::empty_like(input, input.suggest_memory_format());
+    sum = at::empty_like(mean), dot = at::empty_like(mean);
+    Launch(batch_norm_backward_family, DType::f32)
+        .out(mask[0] ? g.input.reshape(in.planes.sizes()) : at::Tensor()).out(sum).out(dot)
+        .in(grad.planes).in(in.planes).in(mean.contiguous()).in(invstd.contiguous())
+        .in(dense(weight)).run(channels(input), grain_for(in.rows() * 5));
+  } else if (input.numel() && (train || mask[1] || mask[2]))
     std::tie(sum, dot) = sums_by_channel(in, grad.planes, mean.contiguous(), 0);
-  if (mask[0]) {
+  if (mask[0] && !one) {
     g.input = at::empty_like(input, input.suggest_memory_format());
+    const at::Tensor scale = given(weight) ? invstd * weight->to(stat) : invstd;
     if (input.numel() && !train) {
       affine(g.input, grad, scale, at::zeros_like(scale));
     } else if (input.numel()) {

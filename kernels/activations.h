@@ -1,0 +1,118 @@
+// silu, mish and gelu of a number V (a float or a Wide of them), small results to their last digits.
+//
+// What an exponential is multiplied by is multiplied before it is brought down to its size, so that
+// a subnormal result is rounded once; exponents of up to 100 are sums of two floats.
+#pragma once
+
+#include "math.h"
+
+namespace trn {
+namespace {
+
+// A number as the sum of two.
+template <class V>
+struct Pair {
+  V most, rest;
+};
+TRN_INLINE Pair<float> exact_product(float a, float b) {
+#if defined(__FMA__)
+  return {a * b, __builtin_fmaf(a, b, -(a * b))};
+#else
+  // Products of halves are exact (T. J. Dekker, "A floating-point technique", 1971).
+  const auto upper = [](float x) {
+    return bit_cast<float>(bit_cast<uint32_t>(x) & 0xfffff000u);
+  };
+  const float p = a * b, au = upper(a), bu = upper(b), al = a - au, bl = b - bu;
+  return {p, ((au * bu - p) + au * bl + al * bu) + al * bl};
+#endif
+}
+template <class V>
+TRN_INLINE Pair<V> exact_sum(V a, V b) {
+  const V s = a + b, t = s - a;
+  return {s, (a - (s - t)) + (b - t)};
+}
+
+// x / (1 + 1 / e) below 0, x / (1 + e) from there on, for e = raised 2^-32.
+template <class V>
+TRN_INLINE V gated(V x, V raised) {
+  const V s = if_less(x, V(0.f), raised, V(1.f)) / (V(1.f) + raised * V(kLower));
+  return x * s * if_less(x, V(0.f), V(kLower), V(1.f));
+}
+// x sigmoid(x).
+template <class V>
+TRN_INLINE V fast_silu(V x) {
+  return gated(x, raised_exp(-magnitude(x)));
+}
+// x tanh(log(1 + e^x)), a quotient of polynomials in e^-|x|.
+template <class V>
+TRN_INLINE V fast_mish(V x) {
+  const V raised = raised_exp(-magnitude(x)), e = raised * V(kLower);
+  const V above = if_less(x, V(0.f), raised * (e + V(2.f)), V(1.f) + (e + e));
+  const V below = if_less(x, V(0.f), e * (e + V(2.f)) + V(2.f), V(1.f) + (e + e) + V(2.f) * e * e);
+  return x * (above / below) * if_less(x, V(0.f), V(kLower), V(1.f));
+}
+
+// The normal distribution beyond |x|: its weight is density * ratio.
+template <class V>
+struct NormalTail {
+  V density, ratio;  // 2^32 exp(-x^2 / 2); erfc(|x| / sqrt 2) / 2 over density
+};
+// x: not negative, and where the weight rounds to 0 already, from 14.6 on, no more than that.
+template <class V>
+TRN_INLINE NormalTail<V> normal_tail(V x) {
+  // The square in two parts, since its rounding would be multiplied by up to 100.
+  const Pair<V> square = exact_product(x, x);
+  const V density =
+      scaled_exp(square.most * V(-0.5f), square.rest * V(-0.5f), V(kRounder + 127 + 32));
+  // The ratio as a quotient of polynomials, to 6e-9.
+  V p = V(0.004123805074954017f * kLower);
+  p = p * x + V(0.04068362786729481f * kLower);
+  p = p * x + V(0.1833844926757655f * kLower);
+  p = p * x + V(0.4384963018444979f * kLower);
+  p = p * x + V(0.5f * kLower);
+  V q = V(0.010336728338587769f);
+  q = q * x + V(0.1019851105835389f);
+  q = q * x + V(0.46986496125084837f);
+  q = q * x + V(1.2031231121504113f);
+  q = q * x + V(1.6748775900144306f);
+  q = q * x + V(1.f);
+  return {density, p / q};
+}
+template <class V>
+TRN_INLINE V within_tail(V x) {
+  return if_less(magnitude(x), V(14.6f), magnitude(x), V(14.6f));
+}
+// x times the weight of the normal distribution below x.
+template <class V>
+TRN_INLINE V fast_gelu(V x) {
+  const V a = within_tail(x);
+  const NormalTail<V> tail = normal_tail(a);
+  // Below 0, x * 0 keeps the sign of zero and makes NaN of -inf, as PyTorch's formula does.
+  return if_less(x, V(0.f), x * V(0.f), x) - a * tail.density * tail.ratio;
+}
+template <class V>
+TRN_INLINE V fast_gelu_slope(V x) {
+  const NormalTail<V> tail = normal_tail(within_tail(x));
+  const V weight = tail.density * tail.ratio;
+  return if_less(x, V(0.f), weight, V(1.f) - weight) +
+         x * (tail.density * V(0.39894228040143267794f * kLower));
+}
+
+// 2 sqrt(2 / pi), and that times 0.044715, as sums of two floats.
+constexpr float kLinear = 1.595769167e+00f, kLinearRest = -4.534068054e-08f;
+constexpr float kCubic = 7.135481387e-02f, kCubicRest = 2.398832466e-09f;
+// x sigmoid(2 u) for u = sqrt(2 / pi) (x + 0.044715 x^3), which is x (1 + tanh(u)) / 2.
+template <class V>
+TRN_INLINE V fast_gelu_tanh(V x) {
+  const V a = magnitude(x);
+  // 2 u = a (k + c a^2), k and c being sums of two floats as well.
+  const Pair<V> square = exact_product(a, a), cubic = exact_product(square.most, V(kCubic));
+  const Pair<V> slope = exact_sum(cubic.most, V(kLinear));
+  const V rest = (cubic.rest + slope.rest) +
+                 (square.rest * V(kCubic) + square.most * V(kCubicRest) + V(kLinearRest));
+  const Pair<V> u = exact_product(a, slope.most);
+  return gated(x, raised_exp(-u.most, -(u.rest + a * rest)));
+}
+
+}  // namespace
+}  // namespace trn

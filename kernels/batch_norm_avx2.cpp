@@ -1,0 +1,2 @@
+// Batch normalisation compiled for AVX2.
+#include "batch_norm.cpp"

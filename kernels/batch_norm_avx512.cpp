@@ -1,0 +1,2 @@
+// Batch normalisation compiled for AVX512.
+#include "batch_norm.cpp"
