@@ -31,12 +31,12 @@ TRN_INLINE bool by_columns(const Operand& a, const Operand& b, const Operand& c)
   return a.sizes[2] > 1 && a.strides[2] == 1 && b.strides[2] == 1 && c.strides[2] == 1;
 }
 
-// f(item, columns) for strips of the range that lie within one outer index.
-template <class F>
+// f(item, columns) for strips of at most `most` columns of the range, each within one outer index.
+template <int64_t most = kStrip, class F>
 TRN_INLINE void by_strips(const Range& range, int64_t inner, F f) {
   for (int64_t item = range.begin; item < range.end;) {
     int64_t n = inner - item % inner;
-    if (n > kStrip) n = kStrip;
+    if (n > most) n = most;
     if (n > range.end - item) n = range.end - item;
     f(item, n);
     item += n;

@@ -2,6 +2,7 @@
 // of float or of bfloat16: a Wide of columns goes down the dimension, each lane a column of its own.
 #pragma once
 
+#include "softmax_columns.h"
 #include "wide_sums.h"
 
 namespace trn {
@@ -29,18 +30,6 @@ struct Strip {
   TRN_INLINE void store(int64_t row, Wide x) const { store_wide(data + row * step, n, x); }
 };
 
-// f(item, n) for strips of the range that lie within one outer index.
-template <class F>
-TRN_INLINE void by_wide_strips(const Range& range, int64_t inner, F f) {
-  for (int64_t item = range.begin; item < range.end;) {
-    int64_t n = inner - item % inner;
-    if (n > kWide) n = kWide;
-    if (n > range.end - item) n = range.end - item;
-    f(item, n);
-    item += n;
-  }
-}
-
 // The sum over i < length of term(i).
 template <class F>
 TRN_INLINE Wide sum_of_rows(int64_t length, F term) {
@@ -59,7 +48,7 @@ void softmax_strips(const Call& call, const Range& range) {
   const int64_t length = call.operand[1].sizes[1];
   const bool kept = !kLog && length * kWide * static_cast<int64_t>(sizeof(float)) <= kKeptBytes;
   float* buffer = reinterpret_cast<float*>(range.scratch);
-  by_wide_strips(range, call.operand[1].sizes[2], [&](int64_t item, int64_t n) {
+  by_strips<kWide>(range, call.operand[1].sizes[2], [&](int64_t item, int64_t n) {
     const Strip<S> out(call.operand[0], item, n), in(call.operand[1], item, n);
     Wide max(-__builtin_inff());
     for (int64_t i = 0; i < length; ++i) {
@@ -89,7 +78,7 @@ void softmax_strips(const Call& call, const Range& range) {
 template <class S, bool kLog>
 void softmax_backward_strips(const Call& call, const Range& range) {
   const int64_t length = call.operand[1].sizes[1];
-  by_wide_strips(range, call.operand[1].sizes[2], [&](int64_t item, int64_t n) {
+  by_strips<kWide>(range, call.operand[1].sizes[2], [&](int64_t item, int64_t n) {
     const Strip<S> out(call.operand[0], item, n), grad(call.operand[1], item, n),
         y(call.operand[2], item, n);
     const Wide sum = sum_of_rows(length, [&](int64_t i) __attribute__((always_inline)) {

@@ -69,18 +69,18 @@ class HostDevice final : public Device {
   }
 
   Result<void*> allocate(int64_t bytes) override {
-    if (in_forked_child()) return Status(Code::unavailable, "the device belongs to the parent");
+    if (in_forked_child()) return of_the_parent();
     if (fault_due("allocate")) return Status(Code::out_of_memory, "injected fault");
     auto result = memory_.allocate(bytes);
     if (result.ok()) allocations_.fetch_add(1, std::memory_order_relaxed);
     return result;
   }
   Result<SharedMemory> allocate_shared(int64_t bytes) override {
-    if (in_forked_child()) return Status(Code::unavailable, "the device belongs to the parent");
+    if (in_forked_child()) return of_the_parent();
     return memory_.allocate_shared(bytes);
   }
   Result<void*> open_shared(int fd, int64_t bytes) override {
-    if (in_forked_child()) return Status(Code::unavailable, "the device belongs to the parent");
+    if (in_forked_child()) return of_the_parent();
     return memory_.open_shared(fd, bytes);
   }
   Status release(void* ptr) override {
@@ -127,6 +127,10 @@ class HostDevice final : public Device {
   }
 
  private:
+  static Status of_the_parent() {
+    return Status(Code::unavailable, "the device belongs to the parent");
+  }
+
   void serve(HostQueue& q) {
     // A queue of higher priority gets its thread scheduled first where the system allows it.
     if (q.priority) setpriority(PRIO_PROCESS, syscall(SYS_gettid), q.priority);

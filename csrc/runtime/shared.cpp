@@ -34,15 +34,13 @@ c10::DataPtr own(void* ptr, int64_t bytes, int fd, c10::DeviceIndex index) {
   return {ptr, new Shared{ptr, fd, index}, &free_shared, c10::Device(c10::kPrivateUse1, index)};
 }
 
-void move(void* dst, const void* src, int64_t bytes, c10::DeviceIndex index) {
-  driver::Packet packet{};
-  packet.kind = driver::PacketKind::copy;
-  packet.direction = driver::Direction::device_to_device;
-  packet.dst = dst;
-  packet.src = src;
-  packet.bytes = bytes;
-  submit(index, packet);
-  synchronize(current_stream(index));
+// take(), once more with the cache's memory given back if there was none.
+template <class F>
+auto take_or_make_room(F take) {
+  auto taken = take();
+  if (taken.status().code() != Code::out_of_memory) return taken;
+  allocator()->emptyCache();
+  return take();
 }
 
 }  // namespace
@@ -58,26 +56,19 @@ int share(const c10::Storage& storage) {
               "a captured graph reads or writes this tensor where it is: it cannot move to memory "
               "that processes share. Send a clone(), or share it before the capture.");
   synchronize_device(index);
-  auto memory = device(index).allocate_shared(bytes);
-  if (memory.status().code() == Code::out_of_memory) {
-    allocator()->emptyCache();
-    memory = device(index).allocate_shared(bytes);
-  }
+  auto memory = take_or_make_room([&] { return device(index).allocate_shared(bytes); });
   if (memory.status().code() == Code::unavailable) return -1;
   TORCH_CHECK_WITH(OutOfMemoryError, memory.ok(), memory.status().message());
   const auto [ptr, fd] = memory.value();
   c10::DataPtr moved = own(ptr, bytes, fd, index);
-  move(ptr, old.get(), bytes, index);
+  allocator()->copy_data(ptr, old.get(), bytes);
+  synchronize(current_stream(index));
   impl->set_data_ptr(std::move(moved));
   return fd;
 }
 
 c10::Storage open_shared(int fd, int64_t bytes, c10::DeviceIndex index) {
-  auto ptr = device(index).open_shared(fd, bytes);
-  if (ptr.status().code() == Code::out_of_memory) {
-    allocator()->emptyCache();
-    ptr = device(index).open_shared(fd, bytes);
-  }
+  auto ptr = take_or_make_room([&] { return device(index).open_shared(fd, bytes); });
   if (!ptr.ok()) {
     close(fd);
     TORCH_CHECK_WITH(OutOfMemoryError, ptr.status().code() != Code::out_of_memory,

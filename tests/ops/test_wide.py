@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torch_trn import _C
 
 pytestmark = pytest.mark.usefixtures("native")
 F = torch.nn.functional
@@ -32,14 +31,6 @@ NOT_SPECIAL = {"silu_backward", "mish_backward", "gelu_backward", "gelu_tanh_bac
                "dropout_backward", "sigmoid_backward", "glu"}
 # The CPU makes NaN of infinity and infinity of 3e38 in gelu's vectors alone.
 INSTEAD = {"gelu": lambda a, b: F.gelu(a.double()).float()}
-
-
-@pytest.fixture(params=["portable", "avx2", "avx512"])
-def isa(request):
-    before = _C._active_isa()
-    _C._set_active_isa(request.param)
-    yield request.param
-    _C._set_active_isa(before)
 
 
 def data(*shape, seed=0, dtype=torch.float32):
