@@ -2,10 +2,9 @@
 // are channels, and every tap is one multiply-add of two dense rows.
 //
 // Images are [n, channels, d, h, w] with channels last in memory; weights [taps, channels] and bias
-// [channels] of the kernel's type, dense. ints: kernel[3], stride[3], padding[3], dilation[3], and 1
-// for the transpose: then `out` is what the convolution reads and `image` what it writes. Items are
-// lines of the output (of the sum's, `image`: parts of its lines).
-#include "convolution_geometry.h"
+// [channels] of the kernel's type, dense. ints: a window (depthwise_window.h). Items are lines of the
+// output (of the sum's, `image`: parts of its lines).
+#include "depthwise_window.h"
 #include "rows.h"
 
 namespace trn {
@@ -25,37 +24,19 @@ struct Extent {
   int64_t begin, end;
 };
 
-struct Window {
-  const int64_t *kernel, *stride, *padding, *dilation;
-  bool transposed;
-  explicit Window(const Call& call)
-      : kernel(call.ints), stride(kernel + 3), padding(kernel + 6), dilation(kernel + 9),
-        transposed(call.ints[12]) {}
-
-  // Where position `at` meets tap k of dimension d on the other side, whose size is given; -1 if
-  // nowhere.
-  TRN_INLINE int64_t other(int d, int64_t at, int64_t k, int64_t size) const {
-    int64_t to = at * stride[d] - padding[d] + k * dilation[d];
-    if (transposed) {
-      to = at + padding[d] - k * dilation[d];
-      if (to % stride[d]) return -1;
-      to /= stride[d];
-    }
-    return to >= 0 && to < size ? to : -1;
-  }
-  // The positions of a line of `size` that meet every tap, on a line of `width`; none where
-  // neighbours meet different ones.
-  TRN_INLINE Extent inside(int64_t size, int64_t width) const {
-    if (transposed && stride[2] > 1) return {0, 0};
-    Extent e{0, size};
-    while (e.begin < size && !meets_all(e.begin, width)) ++e.begin;
-    while (e.end > e.begin && !meets_all(e.end - 1, width)) --e.end;
-    return e;
-  }
-  TRN_INLINE bool meets_all(int64_t at, int64_t width) const {
-    return other(2, at, 0, width) >= 0 && other(2, at, kernel[2] - 1, width) >= 0;
-  }
-};
+// The positions of a line of `size` that meet every tap, on a line of `width`; none where neighbours
+// meet different ones.
+TRN_INLINE Extent inside(const Window& window, int64_t size, int64_t width) {
+  const auto meets_all = [&](int64_t at) {
+    return window.other(2, at, 0, width) >= 0 &&
+           window.other(2, at, window.kernel[2] - 1, width) >= 0;
+  };
+  if (window.transposed && window.stride[2] > 1) return {0, 0};
+  Extent e{0, size};
+  while (e.begin < size && !meets_all(e.begin)) ++e.begin;
+  while (e.end > e.begin && !meets_all(e.end - 1)) --e.end;
+  return e;
+}
 
 struct Line {
   int64_t n, z, y;
@@ -142,7 +123,7 @@ TRN_INLINE void combine(A* out, const A* bias, const Taps<A>& taps, int64_t step
 template <class A>
 void depthwise(const Call& call, const Range& range) {
   const Operand &out = call.operand[0], &image = call.operand[1];
-  const Window window(call);
+  const Window window(call.ints);
   const A* weight = call.operand[2].as<A>();
   const A* bias = call.operand[3].absent() ? nullptr : call.operand[3].as<A>();
   const int64_t channels = out.sizes[1], width = image.sizes[4];
@@ -166,7 +147,7 @@ void depthwise(const Call& call, const Range& range) {
     const int64_t at = line.n * out.strides[0] + line.z * out.strides[2] + line.y * out.strides[3];
     A* to = place(out, at, result);
     // Where all taps lie inside, neighbours meet the same ones, a fixed step further.
-    const Extent inside = window.inside(out.sizes[4], width);
+    const Extent whole = inside(window, out.sizes[4], width);
     const int64_t step = (window.transposed ? 1 : window.stride[2]) * channels;
     for (int64_t i = 0; i < out.sizes[4];) {
       Taps<A> taps;
@@ -176,7 +157,7 @@ void depthwise(const Call& call, const Range& range) {
         for (int64_t l = 0; l < lines; ++l, ++taps.count)
           taps.x[taps.count] = from[l] + j * channels, taps.w[taps.count] = first[l] + kx * channels;
       }
-      const bool together = i >= inside.begin && i + kTogether <= inside.end;
+      const bool together = i >= whole.begin && i + kTogether <= whole.end;
       if (together)
         combine<kTogether>(to + i * channels, bias, taps, step, channels);
       else
@@ -222,15 +203,15 @@ TRN_INLINE void add_products(A* sum, const A* g, const A* const* x, int64_t step
 template <class A>
 TRN_INLINE void add_line(A* sum, const A* g, const A* x, const Window& window, int64_t size,
                          int64_t width, int64_t channels) {
-  const Extent inside = window.inside(size, width);
+  const Extent whole = inside(window, size, width);
   const int64_t step = window.stride[2] * channels, taps = window.kernel[2];
   const auto meets = [&](int64_t i, int64_t kx) {
     return x + (i * window.stride[2] - window.padding[2] + kx * window.dilation[2]) * channels;
   };
   for (int64_t kx = 0; kx < taps; kx += 4) {
-    const int64_t n = inside.end - inside.begin;
-    const A *from = g + inside.begin * channels, *row[4];
-    for (int64_t t = 0; t < 4 && kx + t < taps; ++t) row[t] = meets(inside.begin, kx + t);
+    const int64_t n = whole.end - whole.begin;
+    const A *from = g + whole.begin * channels, *row[4];
+    for (int64_t t = 0; t < 4 && kx + t < taps; ++t) row[t] = meets(whole.begin, kx + t);
     A* to = sum + kx * channels;
     if (n == 0) break;
     if (taps - kx >= 4) add_products<4>(to, from, row, step, n, channels);
@@ -240,7 +221,7 @@ TRN_INLINE void add_line(A* sum, const A* g, const A* x, const Window& window, i
   }
   for (int64_t kx = 0; kx < taps; ++kx)
     for (int64_t i = 0; i < size; ++i) {
-      if (i == inside.begin) i = inside.end;
+      if (i == whole.begin) i = whole.end;
       if (i >= size || window.other(2, i, kx, width) < 0) continue;
       const A* row = meets(i, kx);
       add_products<1>(sum + kx * channels, g + i * channels, &row, step, 1, channels);
@@ -251,7 +232,7 @@ TRN_INLINE void add_line(A* sum, const A* g, const A* x, const Window& window, i
 template <class A>
 void depthwise_weight(const Call& call, const Range& range) {
   const Operand &sums = call.operand[0], &grad = call.operand[1], &image = call.operand[2];
-  const Window window(call);
+  const Window window(call.ints);
   const int64_t channels = image.sizes[1], parts = sums.sizes[0], taps = sums.sizes[1];
   const int64_t lines = grad.sizes[0] * grad.sizes[2] * grad.sizes[3], width = grad.sizes[4];
   const int64_t size = (lines + parts - 1) / parts;

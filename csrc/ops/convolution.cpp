@@ -139,7 +139,7 @@ at::Tensor every_stride(const at::Tensor& image, const Conv& c, Conv& plain) {
 void convolve(const at::Tensor& out, const at::Tensor& image, const at::Tensor& weight,
               const at::Tensor& bias, const Conv& c) {
   if (c.is_pointwise() && c.groups == 1 && convolve_pointwise(out, image, weight, bias)) return;
-  if (is_depthwise(c, image, out)) return depthwise(out, image, weight, bias, c, false);
+  if (depthwise(out, image, weight, bias, c, false)) return;
   if (winograd(out, image, weight, bias, c, false)) return;
   if (c.taps() == 1 && !c.is_pointwise() && c.padding[0] + c.padding[1] + c.padding[2] == 0) {
     Conv plain;
@@ -156,7 +156,7 @@ void convolve(const at::Tensor& out, const at::Tensor& image, const at::Tensor& 
 // image [n, ci, ...] = the transpose of the same product: gradient of the image from that of out.
 void convolve_transposed(const at::Tensor& image, const at::Tensor& out, const at::Tensor& weight,
                          const at::Tensor& bias, const Conv& c) {
-  if (is_depthwise(c, image, out)) return depthwise(image, out, weight, bias, c, true);
+  if (depthwise(image, out, weight, bias, c, true)) return;
   if (winograd(image, out, weight, bias, c, true)) return;
   if (c.is_pointwise() && c.groups == 1 &&
       convolve_pointwise(image, out, weight.reshape({weight.size(0), -1}).t(), bias))
@@ -188,7 +188,7 @@ void weight_gradient_narrow(const at::Tensor& grad_weight, const at::Tensor& gra
 void any_weight_gradient(const at::Tensor& grad_weight, const at::Tensor& grad_out,
                          const at::Tensor& image, const Conv& c) {
   const int64_t co = grad_weight.size(0), n = grad_weight.numel() / co;
-  if (is_depthwise(c, image, grad_out)) return depthwise_weight(grad_weight, grad_out, image, c);
+  if (depthwise_weight(grad_weight, grad_out, image, c)) return;
   if (winograd_weight(grad_weight, grad_out, image, c)) return;
   const bool narrow = co / c.groups <= kNarrow && n <= kNarrowTaps / 8;
   (narrow ? weight_gradient_narrow : weight_gradient)(grad_weight, grad_out, image, c);

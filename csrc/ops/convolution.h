@@ -26,13 +26,12 @@ inline at::Tensor rows_of_channels(const at::Tensor& t) {
   return last.is_contiguous() ? last.view({-1, t.size(1)}) : at::Tensor();
 }
 
-// Whether depthwise() and depthwise_weight() take it: every channel for itself, channels last in
-// memory, a real type, and no more taps or longer lines than the kernels have room for.
-bool is_depthwise(const Conv& c, const at::Tensor& image, const at::Tensor& result);
-// out = the convolution of image, or its transpose. weight: [channels, 1, kernel...].
-void depthwise(const at::Tensor& out, const at::Tensor& image, const at::Tensor& weight,
+// out = the convolution of image, or its transpose (image and out exchanged in `c`), where every
+// channel is for itself; false where that is not so, of integers, and where there are more taps or
+// longer lines than the kernels have room for. weight: [channels, 1, kernel...].
+bool depthwise(const at::Tensor& out, const at::Tensor& image, const at::Tensor& weight,
                const at::Tensor& bias, const Conv& c, bool transposed);
-void depthwise_weight(const at::Tensor& grad_weight, const at::Tensor& grad_out,
+bool depthwise_weight(const at::Tensor& grad_weight, const at::Tensor& grad_out,
                       const at::Tensor& image, const Conv& c);
 
 // out = the convolution of image, or its transpose (image and out exchanged in `c`), by Winograd's

@@ -22,6 +22,21 @@ CASES = {  # function, image, weight, options
                                   "groups": 70}),
     "transposed depthwise": (F.conv_transpose2d, (2, 40, 5, 7), (40, 1, 3, 4),
                              {"stride": 2, "padding": 1, "groups": 40}),
+    "depthwise of lines": (F.conv1d, (2, 17, 1300), (17, 1, 4), {"padding": 3, "groups": 17}),
+    "depthwise of many lines": (F.conv2d, (2, 3, 131, 70), (3, 1, 5, 5),
+                                {"padding": 2, "stride": (2, 1), "groups": 3}),
+    "depthwise of long lines": (F.conv2d, (1, 2, 19, 700), (2, 1, 3, 9),
+                                {"padding": (1, 20), "dilation": (1, 5), "groups": 2}),
+    "depthwise of small planes": (F.conv2d, (3, 40, 7, 7), (40, 1, 7, 7),
+                                  {"padding": 3, "groups": 40}),
+    "depthwise stride 2": (F.conv2d, (2, 19, 29, 30), (19, 1, 3, 3),
+                           {"padding": 1, "stride": 2, "groups": 19}),
+    "depthwise stride 3": (F.conv2d, (2, 5, 40, 41), (5, 1, 2, 4),
+                           {"padding": 1, "stride": 3, "groups": 5}),
+    "depthwise 3-D": (F.conv3d, (2, 9, 6, 11, 20), (9, 1, 3, 3, 3),
+                      {"padding": 1, "stride": (1, 2, 1), "groups": 9}),
+    "transposed depthwise of long lines": (F.conv_transpose2d, (1, 3, 9, 400), (3, 1, 4, 5),
+                                           {"stride": (1, 3), "padding": 1, "groups": 3}),
     "groups": (F.conv2d, (2, 12, 11, 10), (18, 4, 3, 3), {"groups": 3, "stride": 2}),
     "1-D": (F.conv1d, (2, 6, 70), (8, 6, 5), {"padding": 2}),
     "3-D": (F.conv3d, (2, 3, 6, 9, 10), (5, 3, 3, 2, 3), {"padding": 1, "stride": (1, 2, 1)}),
@@ -79,6 +94,12 @@ LIMIT = {torch.float32: 3e-6, torch.float64: 1e-14, torch.bfloat16: 1e-2, torch.
 
 def data(*shape, seed, dtype):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
+
+
+def launches(fn):
+    before = torch.trn.launch_count()
+    fn()
+    return torch.trn.launch_count() - before
 
 
 def run(case, dtype, device, compute, last):
@@ -159,19 +180,51 @@ def test_an_image_whose_memory_serves_is_not_copied():
     x = data(1, 8, 9, 9, seed=1, dtype=torch.float32).to("trn")
     x = x.to(memory_format=torch.channels_last)
     w = data(8, 8, 3, 3, seed=2, dtype=torch.float32).to("trn")
-    before = torch.trn.launch_count()
+    assert launches(lambda: F.conv2d(x, w)) == 2
     out = F.conv2d(x, w)
-    assert torch.trn.launch_count() - before == 2
     assert (out.cpu() - F.conv2d(x.cpu(), w.cpu())).abs().max() < 1e-4
 
 
+@pytest.mark.parametrize("last", [torch.contiguous_format, torch.channels_last])
+def test_depthwise_convolutions_copy_no_image(last):
+    x, g = (data(2, 24, 20, 21, seed=k, dtype=torch.float32).to("trn").to(memory_format=last)
+            for k in (1, 2))
+    w, b = (data(*s, seed=3, dtype=torch.float32).to("trn") for s in ((24, 1, 3, 3), (24,)))
+    turned = int(last == torch.channels_last)  # the weight, to rows of channels
+    options = {"padding": 1, "groups": 24}
+    assert launches(lambda: F.conv2d(x, w, b, **options)) == 1 + turned
+    out = F.conv2d(x.requires_grad_(), w.requires_grad_(), b, **options)
+    assert launches(lambda: torch.autograd.grad(out, x, g, retain_graph=True)) == 1 + turned
+    assert launches(lambda: torch.autograd.grad(out, w, g)) == 2 + turned  # and sums to the weight
+
+
+@pytest.mark.parametrize("high", [1, 3, 4, 5, 7])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_every_size_of_depthwise_planes(isa, high, stride):
+    # Lines that are shorter than a register or end within one, and fewer than go together.
+    w = data(3, 1, high, 3, seed=2, dtype=torch.float32)
+    options = {"padding": (high // 2, 1), "stride": stride, "groups": 3}
+    for width in (1, 2, 7, 15, 16, 17, 31, 32, 33, 47, 48, 49, 63, 64, 65, 80):
+        x = data(2, 3, width % 11 + 1, width, seed=1, dtype=torch.float32)
+        given = [t.to("trn").requires_grad_() for t in (x, w)]
+        exact = [t.double().requires_grad_() for t in (x, w)]
+        out, wanted = F.conv2d(*given, **options), F.conv2d(*exact, **options)
+        grad = data(*out.shape, seed=3, dtype=torch.float32)
+        got = [out, *torch.autograd.grad(out, given, grad.to("trn"))]
+        want = [wanted, *torch.autograd.grad(wanted, exact, grad.double())]
+        for a, b in zip(got, want, strict=True):
+            assert (a.cpu().double() - b).abs().max() <= LIMIT[x.dtype] * 8 * (b.abs().max() + 1)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_gradients_that_lie_anyhow(isa, dtype):
+@pytest.mark.parametrize("groups", [1, 20])
+def test_gradients_that_lie_anyhow(isa, dtype, groups):
     # Of memory that no layout has: repeated, and every second element of something larger.
-    x, w = data(2, 20, 9, 11, seed=1, dtype=dtype), data(24, 20, 2, 3, seed=2, dtype=dtype)
+    x = data(2, 20, 9, 11, seed=1, dtype=dtype)
+    w = data(24 if groups == 1 else 20, 20 // groups, 2, 3, seed=2, dtype=dtype)
     pair = [t.to(*to).requires_grad_() for to in (("trn",), (torch.float64,)) for t in (x, w)]
-    outs = [F.conv2d(*pair[k : k + 2], padding=1) for k in (0, 2)]
-    wide = data(2, 24, *[2 * n for n in outs[0].shape[2:]], seed=3, dtype=dtype)
+    outs = [F.conv2d(*pair[k : k + 2], padding=1, groups=groups) for k in (0, 2)]
+    wide = data(2, len(w), *[2 * n for n in outs[0].shape[2:]], seed=3, dtype=dtype)
     for lay in (lambda t: t[:, :, ::2, ::2], lambda t: t[:1, :1, :1, :1].expand(outs[0].shape)):
         grads = lay(wide.to("trn")), lay(wide.double())
         got, want = (torch.autograd.grad(outs[k], pair[2 * k + 1], grads[k], retain_graph=True)[0]
@@ -186,7 +239,9 @@ def test_bits_do_not_depend_on_threads():
         for threads in (1, 3):
             _C._set_compute_threads(threads)
             results.append([t.cpu() for case in ("large", "weight in chunks", "1x1 in chunks",
-                                                 "3-D of 3", "1-D of 5", "transposed stride 2")
+                                                 "3-D of 3", "1-D of 5", "transposed stride 2",
+                                                 "depthwise of many lines", "depthwise 3-D",
+                                                 "depthwise of lines")
                             for t in run(case, torch.float32, "trn", torch.float32, False)])
         assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
     finally:

@@ -1,0 +1,2 @@
+// Depthwise convolutions compiled for AVX2.
+#include "depthwise_planes.cpp"

@@ -1,0 +1,2 @@
+// Depthwise convolutions compiled for AVX512.
+#include "depthwise_planes.cpp"
