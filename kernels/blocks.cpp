@@ -24,7 +24,7 @@ TRN_INLINE To convert_one(From x) {
   if constexpr (__is_same(To, From)) {
     return x;
   } else if constexpr (__is_same(From, truth_t)) {
-    return convert_one<To>(static_cast<int32_t>(x.byte != 0));
+    return x.byte != 0 ? convert_one<To>(int32_t{1}) : convert_one<To>(int32_t{0});
   } else if constexpr (is_complex<From>) {
     if constexpr (is_complex<To>)
       return To(x.re, x.im);

@@ -13,7 +13,8 @@
 //   kStored             the type that elements of T are, where it is not T's own
 //   kOutputs            how many outputs it can have
 //   init(call)          the state of nothing
-//   block(s, x, n, at)  takes n dense elements, the first being number `at` of the reduced ones
+//   block(s, x, n, at)  takes n dense elements, the first being number `at` of the reduced ones;
+//                       a reducer of floats may take bf16_t as well
 //   rows(s, x, ld, n, columns, at)  takes n rows of elements, each column for a state of its own
 //   kNarrow             columns up to which transposing and taking blocks is faster than rows
 //   merge(s, other)     joins two states, the first coming before
@@ -85,6 +86,18 @@ void take_elements(typename R::State& s, const Operand& reduced, int64_t begin, 
   T* buffer = reinterpret_cast<T*>(scratch);
   Position p(reduced, begin);
   for (int64_t at = begin; at < end;) {
+    // Halves that need no buffer are read as they lie.
+    if constexpr (requires { R::block(s, static_cast<const bf16_t*>(nullptr), at, at); }) {
+      if (reduced.dtype == DType::bf16 && type == DType::f32 && p.step(reduced) == 1 &&
+          p.row_left() >= 64) {
+        int64_t n = p.row_left() < end - at ? p.row_left() : end - at;
+        n = n < kMost ? n : kMost;
+        R::block(s, reinterpret_cast<const bf16_t*>(p.address(reduced)), n, at);
+        p.advance(n);
+        at += n;
+        continue;
+      }
+    }
     // Short rows are gathered until a block is full.
     int64_t filled = 0;
     const T* dense = buffer;

@@ -43,9 +43,11 @@ struct Joined : M {
   static constexpr int kOutputs = 1, kNarrow = 8;
   static TRN_INLINE State init(const Call&) { return M::template start<State>(); }
   static TRN_INLINE void merge(State& s, const State& o) { s = M::join(s, o); }
-  static TRN_INLINE void block(State& s, const T* x, int64_t n, int64_t) {
+  // Of T, or of a type whose numbers are T's.
+  template <class S>
+  static TRN_INLINE void block(State& s, const S* x, int64_t n, int64_t) {
     const Part part = fold<Part>(
-        n, M::template start<Part>(), [x](int64_t i) { return M::term(x[i]); },
+        n, M::template start<Part>(), [x](int64_t i) { return M::term(static_cast<T>(x[i])); },
         [](Part a, Part b) { return M::join(a, b); });
     s = M::join(s, static_cast<State>(part));
   }
@@ -169,20 +171,40 @@ struct ExtremeMeasure {
   static TRN_INLINE E join(E a, E b) { return kHasNan && b != b ? b : number(a, b); }
   template <int k> static TRN_INLINE E value(E s, const Call&) { return s; }
 };
-// Looking for NaN apart from comparing leaves one instruction a vector for each.
+// NaN is looked for only where a product with zero tells of a number that is not finite.
 template <class E, bool kMax>
 struct FloatExtreme : Joined<ExtremeMeasure<E, kMax>> {
   using M = ExtremeMeasure<E, kMax>;
   using Bits = typename BitsOf<sizeof(E)>::type;
-  static TRN_INLINE void block(E& s, const E* x, int64_t n, int64_t) {
-    const E best = fold<E>(n, worst<E, kMax>(), [x](int64_t i) { return x[i]; },
-                           [](E a, E b) { return M::number(a, b); });
-    const int64_t half = (n + 1) / 2;
-    const E* other = x + n - half;
-    const Bits nan = fold<Bits>(
-        half, 0, [=](int64_t i) { return Bits(__builtin_isunordered(x[i], other[i])); },
+  template <class S>
+  static TRN_INLINE void block(E& s, const S* x, int64_t n, int64_t) {
+    constexpr int kLanes = kFoldLanes<E>;
+    E best[kLanes], zero[kLanes];
+    for (int k = 0; k < kLanes; ++k) best[k] = worst<E, kMax>(), zero[k] = 0;
+    int64_t i = 0;
+    for (; i + kLanes <= n; i += kLanes)
+      for (int k = 0; k < kLanes; ++k) {
+        const E v = static_cast<E>(x[i + k]);
+        best[k] = M::number(best[k], v);
+        zero[k] += v * E(0);
+      }
+    for (; i < n; ++i) {
+      const E v = static_cast<E>(x[i]);
+      best[0] = M::number(best[0], v);
+      zero[0] += v * E(0);
+    }
+    for (int w = kLanes / 2; w; w /= 2)
+      for (int k = 0; k < w; ++k) {
+        best[k] = M::number(best[k], best[k + w]);
+        zero[k] += zero[k + w];
+      }
+    s = M::join(s, zero[0] != 0 && has_nan(x, n) ? not_a_number<E>() : best[0]);
+  }
+  template <class S>
+  static bool has_nan(const S* x, int64_t n) {
+    return fold<Bits>(
+        n, 0, [x](int64_t i) { return Bits(static_cast<E>(x[i]) != static_cast<E>(x[i])); },
         [](Bits a, Bits b) { return static_cast<Bits>(a | b); });
-    s = M::join(s, nan ? not_a_number<E>() : best);
   }
   template <int kCount>
   static TRN_INLINE void some_rows(E* s, const E* x, int64_t ld, int64_t columns) {

@@ -83,7 +83,7 @@ void softmax_backward_rows(const Call& call, const Range& range) {
   const Operand &dst = call.operand[0], &grad = call.operand[1], &y = call.operand[2];
   for (int64_t item = range.begin; item < range.end; ++item)
     softmax_backward_row<S, kLog>(grad.as<S>() + row_at(grad, item), y.as<S>() + row_at(y, item),
-                                  dst.as<S>() + row_at(dst, item), grad.sizes[1], grad.strides[0]);
+                                  dst.as<S>() + row_at(dst, item), grad.sizes[1]);
 }
 
 // operands: dst, src. ints[0]: log.

@@ -39,10 +39,8 @@ TRN_INLINE void softmax_row(const S* x, S* y, int64_t n, const S* next, float* k
 
 // The gradient of x from that of y = softmax(x), or of its logarithm.
 template <class S, bool kLog>
-TRN_INLINE void softmax_backward_row(const S* grad, const S* y, S* out, int64_t n, int64_t to_next) {
+TRN_INLINE void softmax_backward_row(const S* grad, const S* y, S* out, int64_t n) {
   const double sum = sum_by_wides(n, [&](int64_t i) __attribute__((always_inline)) {
-    fetch_wide(grad + to_next + i);
-    fetch_wide(y + to_next + i);
     const Wide g = load_wide(grad + i, n - i);
     if constexpr (kLog) return g;
     else return g * load_wide(y + i, n - i);

@@ -1,4 +1,4 @@
-// Sequences, concatenation, triangles, rolls.
+// Sequences, triangles, rolls.
 #include <ATen/AccumulateType.h>
 #include <ATen/Dispatch.h>
 #include <ATen/WrapDimUtils.h>
@@ -129,17 +129,6 @@ at::Tensor& TRN_OP(eye_m_out)(int64_t n, int64_t m, at::Tensor& out) {
   return out;
 }
 at::Tensor& TRN_OP(eye_out)(int64_t n, at::Tensor& out) { return ops::eye_m_out(n, n, out); }
-
-TRN_IMPL_FUNC(cat_out)(const at::ITensorListRef& tensors, int64_t dim, int64_t valid, bool, bool,
-                       bool, at::MemoryFormat, const at::Tensor& out) {
-  if (out.numel() == 0) return;
-  int64_t at = 0;
-  for (const at::Tensor& t : tensors) {
-    if (t.dim() == 1 && t.size(0) == 0) continue;  // legacy: empty vectors join anything
-    out.narrow(dim, at, t.size(dim)).copy_(t);
-    at += t.size(dim);
-  }
-}
 
 TRN_IMPL_FUNC(tril_out)(const at::Tensor& self, int64_t diagonal, const at::Tensor& out) {
   keep_triangle(self, diagonal, false, out);

@@ -1,4 +1,4 @@
-"""Ranges, padding's gradient and views of complex halves: against PyTorch's CPU."""
+"""Ranges, concatenation, padding's gradient and views of complex halves: against PyTorch's CPU."""
 
 import pytest
 import torch
@@ -13,6 +13,46 @@ def test_ranges_of_integers_begin_and_end_at_integers(dtype, ends, steps):
     for make, base in ((torch.linspace, ()), (torch.logspace, (2.0,))):
         expected = make(*ends, steps, *base, dtype=dtype)
         assert torch.equal(make(*ends, steps, *base, dtype=dtype, device="trn").cpu(), expected)
+
+
+def _joined(parts, dim):
+    there = [p.to("trn") for p in parts]
+    before = torch.trn.launch_count()
+    out = torch.cat(there, dim)
+    launches = torch.trn.launch_count() - before
+    expected = torch.cat(parts, dim)
+    assert out.stride() == expected.stride()
+    assert torch.equal(out.cpu(), expected)
+    return launches
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.bfloat16, torch.float32, torch.complex128])
+@pytest.mark.parametrize("dim", [0, 1, 2])
+def test_dense_parts_are_joined_nine_at_a_time(dtype, dim):
+    sizes = [40, 17, 0, 64, 33, 16, 80, 25, 40, 41, 90]
+    parts = []
+    for n in sizes:
+        shape = [5, 7, 64]
+        shape[dim] = n if dim < 2 else n + 64
+        parts.append(torch.randint(0, 100, shape).to(dtype))
+    assert _joined(parts, dim) == 2  # of up to nine parts each
+
+
+@pytest.mark.parametrize("parts", [
+    pytest.param([torch.randn(2, 40, 5, 7).to(memory_format=torch.channels_last),
+                  torch.randn(2, 24, 5, 7).to(memory_format=torch.channels_last)], id="last"),
+    pytest.param([torch.randn(2, 40, 5, 7).to(memory_format=torch.channels_last),
+                  torch.randn(2, 24, 5, 7)], id="two formats"),
+    pytest.param([torch.randn(3, 9).t(), torch.randn(9, 4)], id="transposed"),
+    pytest.param([torch.randn(9, 40)[:, ::2], torch.randn(9, 40)], id="steps"),
+    pytest.param([torch.randn(9, 1), torch.randn(9, 2)], id="narrow"),
+    pytest.param([torch.randn(9, 30), torch.randn(9, 30).half()], id="two types"),
+    pytest.param([torch.zeros(0), torch.randn(9, 30)], id="empty vector"),
+    pytest.param([torch.randn(9, 30, dtype=torch.cfloat).conj(),
+                  torch.randn(9, 30, dtype=torch.cfloat)], id="one conjugate"),
+])
+def test_parts_of_any_layout_are_joined(parts):
+    assert _joined(parts, 1) > 0
 
 
 @pytest.mark.parametrize("mode", ["reflect", "replicate"])
