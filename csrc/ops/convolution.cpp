@@ -112,13 +112,26 @@ void convolve_parts(const std::vector<ConvPart>& parts, const at::Tensor& image,
   (narrow ? convolve_narrow : convolve_direct)(parts, image, bias, groups);
 }
 
+// Whether rows of channels are multiplied where they lie: packing halves that the processor does not
+// multiply costs more than to have them converted once, and a thin product more than a direct one.
+bool is_product_of_rows(const at::Tensor& image, int64_t co) {
+  return at::isFloatingType(image.scalar_type()) && has_direct_kernel(image.scalar_type()) &&
+         !is_thin(image.numel() / image.size(1), co);
+}
+
 // A convolution of single elements is a plain product, in either layout.
 bool convolve_pointwise(const at::Tensor& out, const at::Tensor& image, const at::Tensor& weight,
                         const at::Tensor& bias) {
   const int64_t n = image.size(0), ci = image.size(1), co = weight.size(0);
-  if (!out.is_contiguous() || !image.is_contiguous()) return false;
   const at::Tensor w = weight.reshape({co, ci});
   const int64_t beta = bias.defined();
+  const at::Tensor x = rows_of_channels(image), y = rows_of_channels(out);
+  if (x.defined() && y.defined() && is_product_of_rows(image, co)) {
+    matmul_into(y.unsqueeze(0), x.unsqueeze(0), w.t().unsqueeze(0),
+                beta ? bias.view({1, 1, co}) : bias, 1, beta);
+    return true;
+  }
+  if (!out.is_contiguous() || !image.is_contiguous()) return false;
   matmul_into(out.view({n, co, -1}), w.unsqueeze(0).expand({n, co, ci}),
               image.reshape({n, ci, -1}), beta ? bias.view({1, co, 1}) : bias, 1, beta);
   return true;

@@ -68,10 +68,12 @@ RowsShape reach_of(const std::vector<ConvPart>& parts) {
   return shape;
 }
 
+bool has_direct_kernel(at::ScalarType type) { return conv_direct[dtype_of(type)]; }
+
 void convolve_direct(const std::vector<ConvPart>& parts, const at::Tensor& image,
                      const at::Tensor& bias, int64_t groups) {
-  // Halves without a kernel of their own come as float32.
-  const at::ScalarType type = conv_direct[dtype_of(image)] ? image.scalar_type() : stat_type(image);
+  const at::ScalarType type =
+      has_direct_kernel(image.scalar_type()) ? image.scalar_type() : stat_type(image);
   const RowsShape shape = reach_of(parts);
   const at::Tensor rows = conv_rows(image, shape, type);
   for (ConvPart part : parts) {

@@ -20,6 +20,9 @@ struct ConvPart {
 // The positions of the image that the parts read.
 RowsShape reach_of(const std::vector<ConvPart>& parts);
 
+// Whether numbers of a type are multiplied as they are: others come as float32.
+bool has_direct_kernel(at::ScalarType type);
+
 // All parts over one image [n, ci, d, h, w], of which one copy is made at most. bias: [co] or
 // undefined.
 void convolve_direct(const std::vector<ConvPart>& parts, const at::Tensor& image,

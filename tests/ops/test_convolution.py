@@ -186,6 +186,17 @@ def test_an_image_whose_memory_serves_is_not_copied():
 
 
 @pytest.mark.parametrize("last", [torch.contiguous_format, torch.channels_last])
+def test_a_convolution_of_single_taps_is_one_product(last):
+    x, g = (data(2, c, 9, 10, seed=c, dtype=torch.float32).to("trn").to(memory_format=last)
+            for c in (20, 40))
+    w, b = (data(*s, seed=3, dtype=torch.float32).to("trn") for s in ((40, 20, 1, 1), (40,)))
+    x.requires_grad_()
+    assert launches(lambda: F.conv2d(x, w, b)) == 1
+    out = F.conv2d(x, w, b)
+    assert launches(lambda: torch.autograd.grad(out, x, g)) == 1
+
+
+@pytest.mark.parametrize("last", [torch.contiguous_format, torch.channels_last])
 def test_depthwise_convolutions_copy_no_image(last):
     x, g = (data(2, 24, 20, 21, seed=k, dtype=torch.float32).to("trn").to(memory_format=last)
             for k in (1, 2))
