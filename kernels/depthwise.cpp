@@ -2,8 +2,8 @@
 // are channels, and every tap is one multiply-add of two dense rows.
 //
 // Images are [n, channels, d, h, w] with channels last in memory; weights [taps, channels] and bias
-// [channels] of the kernel's type, dense. ints: a window (depthwise_window.h). Items are lines of the
-// output (of the sum's, `image`: parts of its lines).
+// [channels] of the kernel's type, dense. ints: a window (depthwise_window.h). Items are lines of
+// the output (of the sum's, `image`: parts of its lines).
 #include "depthwise_window.h"
 #include "rows.h"
 
@@ -24,8 +24,8 @@ struct Extent {
   int64_t begin, end;
 };
 
-// The positions of a line of `size` that meet every tap, on a line of `width`; none where neighbours
-// meet different ones.
+// The positions of a line of `size` that meet every tap, on a line of `width`; none where
+// neighbours meet different ones.
 TRN_INLINE Extent inside(const Window& window, int64_t size, int64_t width) {
   const auto meets_all = [&](int64_t at) {
     return window.other(2, at, 0, width) >= 0 &&
@@ -119,6 +119,14 @@ TRN_INLINE void combine(A* out, const A* bias, const Taps<A>& taps, int64_t step
     }
 }
 
+// Where the line of the image begins that the line of results after this one meets first of all.
+TRN_INLINE int64_t next_line(const Operand& image, const Window& w, const Line& line) {
+  const int64_t reach = (w.kernel[1] - 1) * w.dilation[1], next = line.y + 1;
+  const int64_t y = w.transposed ? (next + w.padding[1]) / w.stride[1]
+                                 : next * w.stride[1] - w.padding[1] + reach;
+  return line.n * image.strides[0] + line.z * image.strides[2] + y * image.strides[3];
+}
+
 // operands: out, image, weight, bias or absent.
 template <class A>
 void depthwise(const Call& call, const Range& range) {
@@ -149,7 +157,10 @@ void depthwise(const Call& call, const Range& range) {
     // Where all taps lie inside, neighbours meet the same ones, a fixed step further.
     const Extent whole = inside(window, out.sizes[4], width);
     const int64_t step = (window.transposed ? 1 : window.stride[2]) * channels;
+    const int64_t ahead = next_line(image, window, line);
     for (int64_t i = 0; i < out.sizes[4];) {
+      fetch(image, ahead + i * step, kTogether * step);
+      fetch<true>(out, at + out.strides[3] + i * channels, kTogether * channels);
       Taps<A> taps;
       for (int64_t kx = 0; kx < window.kernel[2]; ++kx) {
         const int64_t j = window.other(2, i, kx, width);

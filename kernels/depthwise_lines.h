@@ -86,14 +86,10 @@ class LineCopies {
   int64_t first_ = 0, begin_ = 0, end_ = 0;
 };
 
-// Has columns [x, x_end) of the line at element `at` brought near for a pass that comes to read or
-// to write them. They need not exist.
+// fetch() for columns [x, x_end) of the line at element `at`, where they are neighbours.
 template <bool write>
 TRN_INLINE void fetch_line(const Operand& o, int64_t at, int64_t x, int64_t x_end) {
-  if (o.strides[4] != 1) return;
-  const int64_t size = dtype_size(o.dtype);
-  const char* from = o.as<char>() + at * size;
-  for (int64_t b = x * size; b < x_end * size; b += 64) __builtin_prefetch(from + b, write, 2);
+  if (o.strides[4] == 1) fetch<write>(o, at + x, x_end - x);
 }
 
 // A block of planes' lines that an item computes: lines [y, y_end) and columns [x, x_end).
@@ -149,7 +145,7 @@ class PlaneLines {
     }
   }
   // Has the memory fetched of what a block copies as its i-th line, where there is one depth.
-  TRN_INLINE void fetch(const PlaneBlock& b, int64_t i) const {
+  TRN_INLINE void fetch_next(const PlaneBlock& b, int64_t i) const {
     fetch_line<false>(image_, element_of(image_, b, first_plane_line(window_, b.y) + i), b.x,
                       b.x_end);
   }

@@ -79,8 +79,9 @@ struct Planes {
   };
   // kTogether lines of results, `stride` lines of the image apart.
   template <int high, int stride, int vectors>
-  TRN_INLINE static void sum_together(A* const* to, const A* const* from, const Column<high>* column,
-                                      int64_t columns, A start, int64_t q) {
+  TRN_INLINE static void sum_together(A* const* to, const A* const* from,
+                                      const Column<high>* column, int64_t columns, A start,
+                                      int64_t q) {
     V sum[kTogether][vectors];
     for (int r = 0; r < kTogether; ++r)
       for (int v = 0; v < vectors; ++v) sum[r][v] = L::all(start);
@@ -127,7 +128,7 @@ struct Planes {
       for (int r = 0; r < kTogether; ++r) to[r] = target(run, y + r);
       for (int i = 0; i < kMet; ++i) from[i] = lines.at(0, first + i);
       for (int i = 0; i < kTogether * stride; ++i)
-        lines.fetch(next, (y - block.y) * stride + i);
+        lines.fetch_next(next, (y - block.y) * stride + i);
       for (int r = 0; r < kTogether; ++r)
         fetch_line<true>(out, element_of(out, next, next.y + y - block.y + r), next.x, next.x_end);
       by_vectors<2>(run, 0, [&]<int vectors>(int64_t q) {

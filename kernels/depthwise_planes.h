@@ -13,7 +13,7 @@ namespace trn {
 
 inline constexpr int64_t kPlaneBytes = 32 << 10;  // of the lines of a block
 inline constexpr int64_t kPlaneColumns = 512;     // results of a line in a block at most
-inline constexpr int64_t kPlaneRoom = 16;         // lanes of a register, which may end behind a line
+inline constexpr int64_t kPlaneRoom = 16;  // lanes of a register, which may end behind a line
 
 TRN_INLINE int64_t floor_part(int64_t a, int64_t b) { return (a < 0 ? a - b + 1 : a) / b; }
 

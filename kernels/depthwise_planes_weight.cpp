@@ -4,8 +4,8 @@
 //
 // operands: sums [parts, channels, taps] of the kernel's type; results' gradient, image
 // [n, channels, d, h, w] of any strides. ints: a window (depthwise_window.h), then rows and columns
-// of a block of the gradient, the latter a multiple of kPlaneRoom, and channels of an item. Items are
-// (part of the images, channels): images are summed in order, channels of each pass as they lie.
+// of a block of the gradient, the latter a multiple of kPlaneRoom, and channels of an item. Items
+// are (part of the images, channels): images are summed in order, channels of each pass as they lie.
 #include "depthwise_lines.h"
 
 namespace trn {
@@ -51,7 +51,7 @@ struct PlaneTaps {
   }
 
   TRN_INLINE void fetch_next(int64_t i) const {
-    lines.fetch(next, i);
+    lines.fetch_next(next, i);
     fetch_line<false>(grad, element_of(grad, next, next.y + i), next.x, next.x_end);
   }
 
