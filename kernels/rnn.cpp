@@ -58,7 +58,7 @@ void lstm_cell(const Call& call, const Range& range) {
 }
 
 // operands: grad_gates [batch, 4h], grad_cx [batch, h]; grad_hy, grad_cy (or absent), cx, cy
-// [batch, h], gates [batch, 4h].
+// [batch, h], gates [batch, 4h]; more of grad_hy [batch, h] or absent.
 template <class A>
 void lstm_cell_backward(const Call& call, const Range& range) {
   const Operand* o = call.operand;
@@ -72,7 +72,12 @@ void lstm_cell_backward(const Call& call, const Range& range) {
     const A *ghy = load_or_zero(o[2], at, n, in + 4 * kBlock),
             *gcy = load_or_zero(o[3], at, n, in + 5 * kBlock);
     const A *cx = load(o[4], at, n, in + 6 * kBlock), *cy = load(o[5], at, n, in + 7 * kBlock);
-    A *gc = out, *t = gc + kBlock, *x = t + kBlock;
+    A *gc = out, *t = gc + kBlock, *x = t + kBlock, *sum = x + kBlock;
+    if (!o[7].absent()) {
+      const A* more = load(o[7], at, n, sum + kBlock);
+      for (int64_t e = 0; e < n; ++e) sum[e] = ghy[e] + more[e];
+      ghy = sum;
+    }
     for (int64_t e = 0; e < n; ++e) t[e] = m_tanh(cy[e]);
     for (int64_t e = 0; e < n; ++e) gc[e] = ghy[e] * s[e] * (A(1) - t[e] * t[e]) + gcy[e];
     for (int64_t e = 0; e < n; ++e) x[e] = gc[e] * g[e] * i[e] * (A(1) - i[e]);

@@ -4,6 +4,7 @@
 #include <ATen/ops/empty.h>
 
 #include "matmul_tiles.h"
+#include "ops/matmul.h"
 
 namespace trn::ops {
 namespace {
@@ -21,34 +22,49 @@ int64_t block_of(int64_t positions, int64_t strips, int64_t products) {
   }
 }
 
-void convolve_part(const ConvPart& part, const at::Tensor& rows, const at::Tensor& bias,
-                   int64_t groups) {
-  const at::Tensor &out = part.out, weight = part.weight.to(rows.scalar_type());
-  // Taps of a line that follow each other meet one run of memory, if they read all channels.
-  const int64_t step = part.axis[2].step;
-  const bool reversed = step < 0;
-  const bool joined = std::abs(step) == 1 && groups == 1 && rows.stride(3) == rows.size(4);
+// A weight [groups, co / groups, ci / groups, kd, kh, kw] as [strips of channels, depth, kConvStrip].
+at::Tensor pack(const at::Tensor& weight, bool joined, bool reversed) {
   const int64_t across = joined ? 1 : weight.size(5);
   const int64_t length = joined ? weight.size(5) * weight.size(2) : weight.size(2);
   // Room for runs of an odd length.
   const int64_t depth = weight.size(3) * weight.size(4) * across * (length + length % 2);
-  const int64_t strips = groups * padded(weight.size(1)) / kConvStrip;
-  const at::Tensor packed = at::empty({strips, depth, kConvStrip}, rows.options());
-  Launch(conv_pack, dtype_of(rows)).out(packed).in(weight).ints({joined, reversed})
-      .run(strips, grain_for(depth * kConvStrip * 2));
+  const int64_t count = weight.size(0) * padded(weight.size(1)) / kConvStrip;
+  const at::Tensor strips = at::empty({count, depth, kConvStrip}, weight.options());
+  Launch(conv_pack, dtype_of(weight)).out(strips).in(weight).ints({joined, reversed})
+      .run(count, grain_for(depth * kConvStrip * 2));
+  return strips;
+}
 
+// out [n, co, d, h, w] = the sums over rows of channels [n, d, h, w, ci].
+void multiply(const at::Tensor& out, const at::Tensor& rows, const at::Tensor& packed,
+              const at::Tensor& bias, const ConvTaps (&axis)[3], int64_t groups, bool joined) {
   Launch launch(conv_direct, dtype_of(rows));
   launch.out(out).in(rows).in(packed).in(bias);
-  for (const ConvTaps& a : part.axis)
+  const bool reversed = axis[2].step < 0;
+  for (const ConvTaps& a : axis)
     if (reversed)
       launch.ints({a.taps, a.first + (a.taps - 1) * a.step, -a.step, a.stride});
     else
       launch.ints({a.taps, a.first, a.step, a.stride});
+  const int64_t strips = packed.size(0), depth = packed.size(1);
   const int64_t positions = out.numel() / out.size(1);
   const int64_t block = block_of(positions, strips, positions * strips * kConvStrip * depth);
   launch.ints({groups, block, joined})
       .run((positions + block - 1) / block * strips, grain_for(block * kConvStrip * depth / 16));
 }
+
+void convolve_part(const ConvPart& part, const at::Tensor& rows, const at::Tensor& bias,
+                   int64_t groups) {
+  // Taps of a line that follow each other meet one run of memory, if they read all channels.
+  const int64_t step = part.axis[2].step;
+  const bool joined = std::abs(step) == 1 && groups == 1 && rows.stride(3) == rows.size(4);
+  const at::Tensor packed = pack(part.weight.to(rows.scalar_type()), joined, step < 0);
+  multiply(part.out, rows, packed, bias, part.axis, groups, joined);
+}
+
+// A matrix [n, channels] as an image of n positions, and as their rows of channels.
+at::Tensor image_of(const at::Tensor& m) { return m.view({m.size(0), m.size(1), 1, 1, 1}); }
+at::Tensor rows_of(const at::Tensor& m) { return m.view({m.size(0), 1, 1, 1, m.size(1)}); }
 
 }  // namespace
 
@@ -80,6 +96,18 @@ void convolve_direct(const std::vector<ConvPart>& parts, const at::Tensor& image
     for (int d = 0; d < 3; ++d) part.axis[d].first += shape.before[d];
     convolve_part(part, rows, bias.defined() ? bias.contiguous() : bias, groups);
   }
+}
+
+Factor::Factor(const at::Tensor& b, int64_t rows, int64_t products) : matrix_(b) {
+  if (products < 2 || is_thin(rows, b.size(1)) || !has_direct_kernel(b.scalar_type())) return;
+  packed_ = pack(b.t().view({1, b.size(1), b.size(0), 1, 1, 1}), false, false);
+}
+
+void Factor::product(const at::Tensor& out, const at::Tensor& a) const {
+  if (!packed_.defined())
+    return matmul_into(out.unsqueeze(0), a.unsqueeze(0), matrix_.unsqueeze(0));
+  constexpr ConvTaps kOne{1, 0, 1, 1}, kAxes[3] = {kOne, kOne, kOne};
+  multiply(image_of(out), rows_of(a), packed_, {}, kAxes, 1, false);
 }
 
 }  // namespace trn::ops

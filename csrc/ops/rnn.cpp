@@ -58,7 +58,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> TRN_OP(_thnn_fused_lstm_cell_back
   Launch(lstm_cell_backward, compute_type(cx.scalar_type()))
       .out(grad_gates).out(grad_cx)
       .in(dense(grad_hy)).in(dense(grad_cy)).in(cx.contiguous()).in(cy.contiguous())
-      .in(workspace.contiguous())
+      .in(workspace.contiguous()).in(at::Tensor())
       .run(cx.size(0), grain_for(cx.size(1) * 40));
   return {grad_gates, grad_cx, has_bias ? grad_gates.sum(0) : at::Tensor()};
 }

@@ -4,7 +4,6 @@
 // direction is the operator mkldnn_rnn_layer: PyTorch has the derivative for it, once and twice
 // (then by differentiable operators, whatever the device).
 #include <ATen/TensorSubclassLikeUtils.h>
-#include <ATen/ops/add.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/dropout.h>
 #include <ATen/ops/empty.h>
@@ -143,7 +142,7 @@ Four TRN_OP(mkldnn_rnn_layer)(const at::Tensor& input, const at::Tensor& weight0
   product(rows_of(gates), rows_of(input), weight0.t());
   at::Tensor output = at::empty({layer.length, layer.batch, hidden_size}, input.options());
   const at::Tensor from_hidden = at::empty({layer.batch, 4 * hidden_size}, input.options());
-  const at::Tensor recurrent = weight1.t();
+  const Factor recurrent(weight1.t(), layer.batch, layer.length);
   const std::optional<at::Tensor> none;
   at::Tensor h = hx_.contiguous().view({layer.batch, hidden_size});
   at::Tensor c = cx_.contiguous().view({layer.batch, hidden_size});
@@ -151,7 +150,7 @@ Four TRN_OP(mkldnn_rnn_layer)(const at::Tensor& input, const at::Tensor& weight0
                    hidden_bias = has_biases ? weight3.contiguous() : at::Tensor();
   for (int64_t step = 0; step < layer.length; ++step) {
     const int64_t t = layer.at(step);
-    product(from_hidden, h, recurrent);
+    recurrent.product(from_hidden, h);
     const at::Tensor cx = c, gate = gates[t];
     h = output[t], c = all_cells[t];
     Launch(lstm_cell, compute_type(input.scalar_type()))
@@ -180,17 +179,17 @@ Seven TRN_OP(mkldnn_rnn_layer_backward)(
   const at::Tensor grad_gates = at::empty(gates.sizes(), gates.options());
   if (grad_h.defined()) grad_h = grad_h.view(state);
   if (grad_c.defined()) grad_c = grad_c.view(state);
-  const int64_t last = layer.at(layer.length - 1), first = layer.at(0);
-  if (grad.defined()) grad_h = grad_h.defined() ? at::add(grad[last], grad_h) : grad[last];
+  const int64_t first = layer.at(0);
+  const Factor recurrent(weight2, layer.batch, layer.length);
   const at::Tensor before = at::empty(state, input.options()), grad_cx = at::empty_like(before);
   for (int64_t step = layer.length - 1; step >= 0; --step) {
     const int64_t t = layer.at(step);
     Launch(lstm_cell_backward, compute_type(input.scalar_type()))
         .out(grad_gates[t]).out(grad_cx).in(grad_h).in(grad_c)
         .in(step ? cells[layer.at(step - 1)] : cx).in(cells[t]).in(gates[t])
+        .in(grad.defined() ? grad[t] : grad)
         .run(layer.batch, grain_for(hidden_size * 40));
-    product(before, grad_gates[t], weight2,
-            step && grad.defined() ? grad[layer.at(step - 1)] : at::Tensor());
+    recurrent.product(before, grad_gates[t]);
     grad_h = before, grad_c = grad_cx;
   }
   const at::Tensor all = rows_of(grad_gates);

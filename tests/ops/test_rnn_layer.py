@@ -68,6 +68,30 @@ def test_lengths_and_batches(length, batch):
     check(run, *args)
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("both", [False, True])
+def test_batches_that_share_packed_weights(isa, dtype, both):
+    hidden, batch = 37, 29
+    x = make(6, batch, WIDTH, dtype=dtype).requires_grad_()
+    h, c = (state(1 + both, batch, hidden, seed=s, dtype=dtype) for s in (20, 21))
+    shapes = [(4 * hidden, WIDTH), (4 * hidden, hidden), (4 * hidden,), (4 * hidden,)] * (1 + both)
+    params = [(make(*s, dtype=dtype, seed=k) * 0.2).requires_grad_() for k, s in enumerate(shapes)]
+
+    def run(x, h, c, *params):
+        return torch.lstm(x, (h, c), params, True, 1, 0.0, True, both, False)
+
+    check(run, x, h, c, *params)
+
+
+def test_weights_are_packed_once_a_direction():
+    def training(batch):
+        x = make(5, batch, WIDTH).to("trn")
+        layer = nn.LSTM(WIDTH, 40).to("trn")
+        return launches(lambda: torch.autograd.grad(layer(x)[0].sum(), list(layer.parameters())))
+
+    assert training(17) - training(16) == 2  # forward and backward; few rows need no packing
+
+
 def test_gradients_of_some_outputs_for_some_inputs():
     run, args = arguments("two directions", torch.float64)
     there = on_device(args)
