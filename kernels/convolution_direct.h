@@ -74,10 +74,11 @@ struct Direct {
     }
   }
 
-  // sums[r][...] = or += the products of the runs of lines [line, end), for R positions.
+  // to[r][...] = what `start` has (rows `next` apart) plus the products of the runs of lines
+  // [line, end), for R positions.
   template <int R, int V>
   static void multiply(const S* const* at, const U* b, const Runs& runs, int64_t line, int64_t end,
-                       A* sums, const A* start, int64_t next) {
+                       A* const* to, const A* start, int64_t next) {
     AV sum[R][V];
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r)
@@ -98,7 +99,7 @@ struct Direct {
     for (int r = 0; r < R; ++r)
 #pragma GCC unroll 2
       for (int v = 0; v < V; ++v)
-        *reinterpret_cast<AV*>(sums + r * kColumns + v * kLanes) = sum[r][v];
+        *reinterpret_cast<AV*>(to[r] + v * kLanes) = sum[r][v];
   }
 
   // Lines [line, end) of taps for all positions, and what their tiles fetch into the caches ahead.
@@ -108,6 +109,7 @@ struct Direct {
     int64_t line, end;
     const S* next;        // of what the last taps read, where it is read for the first time
     const char* results;  // where they are written, if a position's lie together
+    A* out;               // the same where sums are the results, else they are kept
   };
 
   // Tile by tile; the last tile's rows are no more than they have to be, and those that are too
@@ -117,8 +119,12 @@ struct Direct {
     const int64_t count = positions.count, size = dtype_size(out.dtype);
     for (int64_t i = 0; i < count; i += kTileRows) {
       const S* at[kTileRows];
-      for (int64_t r = 0; r < kTileRows; ++r)
-        at[r] = p.image + positions.table.in[i + r < count ? i + r : count - 1];
+      A* to[kTileRows];
+      for (int64_t r = 0; r < kTileRows; ++r) {
+        const int64_t k = i + r < count ? i + r : count - 1;
+        at[r] = p.image + positions.table.in[k];
+        to[r] = p.out ? p.out + positions.table.out[k] : sums + (i + r) * kColumns;
+      }
       // Runs that are too short for the processor to foresee: the next tile's numbers of the image
       // and this one's results.
       for (int64_t r = i + kTileRows; p.next && r < i + 2 * kTileRows && r < count; ++r)
@@ -127,8 +133,7 @@ struct Direct {
       for (int64_t r = i; p.results && r < i + kTileRows && r < count; ++r)
         for (int64_t j = 0; j < V * kLanes * size; j += 64)
           __builtin_prefetch(p.results + positions.table.out[r] * size + j, 1);
-      A* to = sums + i * kColumns;
-      const A* start = p.line ? to : bias;
+      const A* start = p.line ? sums + i * kColumns : bias;
       const int64_t next = p.line ? kColumns : 0, left = count - i;
       constexpr int kHalf = (kTileRows + 1) / 2, kQuarter = (kTileRows + 3) / 4;
       if (left > kHalf)
@@ -157,19 +162,23 @@ struct Direct {
     const int64_t most = caches().l2 / 2 / sizeof(U) / units, step = most ? most : 1;
     const U* b = weight.as<U>() + (group * padded(channels) + first) / kColumns * lines * units;
     const int64_t at = (group * channels + first) * out.strides[1];
-    Pass p{rows.as<S>() + group * depth, b, 0, 0, nullptr, nullptr};
+    Pass p{rows.as<S>() + group * depth, b, 0, 0, nullptr, nullptr, nullptr};
+    const bool direct = out.dtype == DTypeOf<A>::value && out.strides[1] == 1 &&
+                        (width == kColumns || width == kLanes);
     if (fresh)
       p.next = p.image + (runs.lines[0] - 1) * runs.apart[0] + (runs.lines[1] - 1) * runs.apart[1];
     if (out.strides[1] == 1) p.results = out.as<char>() + at * dtype_size(out.dtype);
     for (; p.line < lines; p.line += step) {
       p.end = lines - p.line < step ? lines : p.line + step;
       p.b = b + p.line * units;
+      if (direct && p.end == lines) p.out = out.as<A>() + at;
       if (width > kLanes)
         run<2>(p);
       else
         run<1>(p);
       p.next = nullptr;
     }
+    if (p.out) return;
     if (out.dtype == DTypeOf<A>::value)
       write<A>(at, width);
     else if (out.dtype == DType::bf16)
