@@ -34,17 +34,19 @@ void lstm_cell(const Call& call, const Range& range) {
   const int64_t h = o[0].sizes[1];
   A* buffer = reinterpret_cast<A*>(range.scratch);
   for_blocks(range, h, [&](int64_t b, int64_t j, int64_t n) {
-    A* gate[4];
+    A *gate[4], *spare = buffer + 7 * kBlock;
     for (int g = 0; g < 4; ++g) {
       const int64_t k = g * h + j, at = b * 4 * h + k;
       A* x = gate[g] = buffer + (g + 1) * kBlock;
-      for (int64_t e = 0; e < n; ++e) x[e] = 0;
-      add(x, o[3], at, n, buffer), add(x, o[4], at, n, buffer);
-      add(x, o[6], k, n, buffer), add(x, o[7], k, n, buffer);
+      const A *in = load_or_zero(o[3], at, n, spare),
+              *hidden = load_or_zero(o[4], at, n, spare + kBlock),
+              *bias = load_or_zero(o[6], k, n, spare + 2 * kBlock),
+              *more = load_or_zero(o[7], k, n, spare + 3 * kBlock);
+      const auto sum = [&](int64_t e) { return (in[e] + hidden[e]) + (bias[e] + more[e]); };
       if (g == 2)
-        for (int64_t e = 0; e < n; ++e) x[e] = m_tanh(x[e]);
+        for (int64_t e = 0; e < n; ++e) x[e] = m_tanh(sum(e));
       else
-        for (int64_t e = 0; e < n; ++e) x[e] = m_sigmoid(x[e]);
+        for (int64_t e = 0; e < n; ++e) x[e] = m_sigmoid(sum(e));
       if (!o[2].absent()) store(o[2], at, n, x);
     }
     const int64_t at = b * h + j;
