@@ -10,6 +10,7 @@
 //   across(p, stride, n, depth)  one unit of each of n columns contiguous in memory; `depth`
 //                         elements of k are left
 //   multiply(sum, row, unit)     sum + row * the broadcast unit
+//   kBlockRows, multiply_tiles()  if it has them: what multiplies this many rows by a strip instead
 //   kDirect, store(to, sums, n)  whether, and how, up to n sums of a row are written as Source
 //   kSettled                     whether sums of a block of k are settled before they are added to
 //                         others': Sums settle(sums, left, factors), where left is what sum_up(sum,
@@ -71,6 +72,7 @@ struct Blocked : Packing<Math> {
   using typename P::S, typename P::U, typename P::A;
   using typename P::UV, typename P::AV, typename P::Rows;
   using P::kLanes, P::kColumns, P::kPer, P::kDirect, P::kUnitBytes;
+  using P::kTiled, P::kBlockRows, P::kStepUnits;
   using P::pack, P::pack_across, P::rows_of;
   static constexpr int64_t kStrip = kMaxDepth * kColumns;
 
@@ -156,7 +158,8 @@ struct Blocked : Packing<Math> {
                              int64_t units, int64_t rows, const To& to) {
     const char* at = a.at + first * a.row;
     const bool narrow = columns <= kLanes;
-    if (a.by_units)
+    if constexpr (kTiled) Math::multiply_tiles(at, a.row, b, columns, units, rows, to);
+    else if (a.by_units)
       narrow ? multiply_rows<true, 1>(at, 0, b, units, rows, to)
              : multiply_rows<true, kVectors>(at, 0, b, units, rows, to);
     else
@@ -233,11 +236,15 @@ struct Blocked : Packing<Math> {
     for (int64_t block = 0; block < blocks || block == 0; ++block) {
       const int64_t units = blocks ? from.units(block) : 0;
       from.pack_b(b_panel, block);
-      const U* strips = b_panel + from.first_unit(block) * kColumns;
+      U* strips = b_panel + from.first_unit(block) * kColumns;
+      if constexpr (kTiled)
+        for (int64_t j = 0, more = -units & (kStepUnits - 1); j < stride; j += kColumns)
+          __builtin_memset(strips + j / kColumns * kStrip + units * kColumns, 0,
+                           more * kColumns * sizeof(U));
       for (int64_t i0 = 0, height; i0 < m; i0 += height) {
         // Only whole register tiles are read where they lie: the rest has a panel of its own.
         height = m - i0 < kPanelM ? m - i0 : kPanelM;
-        if (height > kRows) height -= height % kRows;
+        if (height > kBlockRows) height -= height % kBlockRows;
         const Rows a = from.rows_of_a(a_panel, i0, height, block);
         if constexpr (Math::kSettled) sum_rows(a, height, units, left);
         // Sums that no other block adds to are finished in the second level.
@@ -245,7 +252,7 @@ struct Blocked : Packing<Math> {
         const bool last = block + 1 >= blocks;
         S* out = nullptr;
         if constexpr (kDirect)
-          if (last && height % kRows == 0) out = from.out(i0);
+          if (last && height % kBlockRows == 0) out = from.out(i0);
         To to{nullptr, stride, a.tail, block > 0, nullptr, 0, 0, nullptr, nullptr,
               nullptr};
         // What comes next: rows of A, and of the next block a part of B as large as these rows.
@@ -254,10 +261,10 @@ struct Blocked : Packing<Math> {
                             : !last ? from.area_of_a(0, m, block + 1)
                                     : Area();
         const Area next_b = last ? Area() : from.area_of_b(block + 1);
-        const int64_t tiles = (height + kRows - 1) / kRows * ((n + kColumns - 1) / kColumns);
+        const int64_t tiles = (height + kBlockRows - 1) / kBlockRows * ((n + kColumns - 1) / kColumns);
         int64_t tile = 0;
         for (int64_t j = 0; j < n; j += kColumns)
-          for (int64_t i = 0; i < height; i += kRows, ++tile) {
+          for (int64_t i = 0; i < height; i += kBlockRows, ++tile) {
             to.sums = sums + i * stride + j;
             to.columns = n - j;
             if constexpr (kDirect)
@@ -286,7 +293,10 @@ struct Blocked : Packing<Math> {
     explicit Blocks(int64_t depth) : k(depth) {
       const int64_t units = (k + kPer - 1) / kPer, most = units - (kMaxDepth - kDepth);
       count = units == 0 ? 0 : most <= kDepth ? 1 : (most + kDepth - 1) / kDepth;
-      step = count == 0 ? 0 : (units + count - 1) / count * kPer;
+      int64_t part = count == 0 ? 0 : (units + count - 1) / count;
+      part = (part + kStepUnits - 1) / kStepUnits * kStepUnits;
+      if (part) count = (units + part - 1) / part;
+      step = part * kPer;
     }
     int64_t depth(int64_t block) const {
       const int64_t left = k - block * step;

@@ -50,6 +50,13 @@ struct Packing {
   static constexpr int kLanes = Vec<U>::kLanes, kColumns = kVectors * kLanes;
   static constexpr int64_t kPer = Math::kPer;
   static constexpr bool kDirect = Math::kDirect;
+  static constexpr bool kTiled = requires { Math::kBlockRows; };
+  // Rows that are multiplied at once, and what blocks of k are multiples of.
+  static constexpr int kBlockRows = [] {
+    if constexpr (kTiled) return Math::kBlockRows;
+    else return kRows;
+  }();
+  static constexpr int64_t kStepUnits = kTiled ? 16 : 1;
 
   // `lines` lines of `depth` elements of k (`line` and `step` apart) as rows of units.
   // Lines go `to_line` apart and units `to_unit`; one of the two is 1.
@@ -146,11 +153,11 @@ struct Packing {
   static Rows rows_of(U* panel, const S* from, int64_t rows, int64_t depth, int64_t line,
                       int64_t step) {
     constexpr bool whole = sizeof(S) * kPer == sizeof(U);
-    if (whole && step == 1 && rows % kRows == 0)
+    if (whole && step == 1 && rows % kBlockRows == 0)
       return {reinterpret_cast<const char*>(from), line * static_cast<int64_t>(sizeof(S)), false,
               depth % kPer};
     const char* at = reinterpret_cast<const char*>(panel);
-    if (line == 1 && step != 1) {
+    if (!kTiled && line == 1 && step != 1) {
       pack_across(panel, kColumns, kUnitRows, from, rows, depth, step);
       return {at, sizeof(U), true};
     }

@@ -16,6 +16,7 @@ inline constexpr int64_t kDepth = 256;  // of k, in units of packed memory, a pa
 inline constexpr int64_t kMaxDepth = kDepth + 16;  // if that spares a panel of a few units
 inline constexpr int64_t kPanelM = 96;  // rows of A multiplied by the panel of B in turn
 inline constexpr int64_t kStepM = 12, kStepN = 32;  // a register tile's at most
+inline constexpr int64_t kTiledStepM = 32;          // the same of tile registers
 inline constexpr int64_t kMaxTile = 280 << 10;  // sums of a tile
 inline constexpr int64_t kMaxTileM = 1104, kMaxTileN = 512;
 inline constexpr int64_t kSpareBytes = 256 << 10;  // of scratch, behind what a tile takes
@@ -45,15 +46,16 @@ TRN_INLINE int64_t even_part(int64_t size, int64_t most, int64_t step) {
 // even, so that no thread is left with a sliver.
 inline Tiling matmul_tiling(int64_t m, int64_t n, int64_t k, int64_t batch, int threads) {
   constexpr int64_t kItemProducts = 1 << 22;
+  const int64_t step_m = active_isa() == Isa::amx ? kTiledStepM : kStepM;
   const int64_t shares = threads == 1 ? 1 : 4 * threads;
   const int64_t worth = batch * m * n * k / kItemProducts;
   const int64_t items = worth < shares ? worth : shares;
   const int64_t quarter = caches().l2 / 4 / (kDepth * 4) / kStepN * kStepN;
   int64_t most_n = quarter < 128 ? 128 : quarter > kMaxTileN ? kMaxTileN : quarter;
-  const int64_t room = kMaxTile / most_n - kStepM;
+  const int64_t room = kMaxTile / most_n - step_m;
   int64_t most_m = room < kMaxTileM ? room : kMaxTileM;
   for (Tiling t;;) {
-    t.m = even_part(m, most_m, kStepM);
+    t.m = even_part(m, most_m, step_m);
     t.n = even_part(n, most_n, kStepN);
     t.down = (m + t.m - 1) / t.m;
     t.across = (n + t.n - 1) / t.n;

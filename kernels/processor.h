@@ -16,6 +16,10 @@ const Caches& caches();
 // replace are registered only otherwise. Safe during static initialisation.
 bool has_dot_products();
 
+// Whether AMX comes with products of bfloat16 and of bytes, and the system lets this process use
+// its registers, for which it is asked. Safe during static initialisation.
+bool has_tiles();
+
 }  // namespace trn
 
 // TRN_REGISTER under a condition that is known when the library is loaded.

@@ -5,7 +5,7 @@
 #include <mutex>
 #include <vector>
 
-#include "kernel.h"
+#include "processor.h"
 
 namespace trn {
 namespace {
@@ -24,8 +24,7 @@ Isa processor_isa() {
   if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
       !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq"))
     return Isa::avx2;
-  // AMX also needs the kernel's permission to use tiles; the AMX kernels' registration asks.
-  return __builtin_cpu_supports("amx-bf16") ? Isa::amx : Isa::avx512;
+  return has_tiles() ? Isa::amx : Isa::avx512;
 #else
   return Isa::portable;
 #endif

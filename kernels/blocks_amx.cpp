@@ -1,0 +1,2 @@
+// Conversions and the walk over blocks compiled for AMX.
+#include "blocks.cpp"
