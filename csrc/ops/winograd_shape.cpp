@@ -44,9 +44,10 @@ void lay_out(const Conv& c, bool transposed, Winograd& w) {
 
 // Costs are counted in products of numbers. Transforming a number of a patch or of a sum takes
 // about as long as kTransform of them, a weight kWeight; pairs of bfloat16 are multiplied at once.
+// Of fewer than kWorth products in all too little is saved to give up digits for it.
 bool is_faster(const Conv& c, const at::Tensor& image, const at::Tensor& results, int64_t ci,
                int64_t co, const WinogradShape& s) {
-  constexpr double kTransform = 6, kWeight = 4, kGain = 0.8;
+  constexpr double kTransform = 6, kWeight = 4, kGain = 0.8, kWorth = 1 << 19;
   const double points = s.points(), planes = results.size(2), products = s.depth * ci * co;
   const double tiles = static_cast<double>(results.size(0) * s.down() * s.across()) * planes;
   const double fewer =
@@ -55,7 +56,7 @@ bool is_faster(const Conv& c, const at::Tensor& image, const at::Tensor& results
   const double positions = static_cast<double>(taken.numel() / taken.size(1));
   const bool pairs = image.scalar_type() == at::kBFloat16 && conv_direct[DType::bf16];
   const double taps = static_cast<double>(c.taps() * image.size(1) * results.size(1));
-  return fewer < kGain * positions * taps / (pairs ? 2 : 1);
+  return positions * taps >= kWorth && fewer < kGain * positions * taps / (pairs ? 2 : 1);
 }
 
 }  // namespace
