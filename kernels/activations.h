@@ -1,4 +1,5 @@
-// silu, mish and gelu of a number V (a float or a Wide of them), small results to their last digits.
+// silu, mish and gelu of a number V (a float or a Wide of them), small results to their last
+// digits.
 //
 // What an exponential is multiplied by is multiplied before it is brought down to its size, so that
 // a subnormal result is rounded once; exponents of up to 100 are sums of two floats.
@@ -19,9 +20,7 @@ TRN_INLINE Pair<float> exact_product(float a, float b) {
   return {a * b, __builtin_fmaf(a, b, -(a * b))};
 #else
   // Products of halves are exact (T. J. Dekker, "A floating-point technique", 1971).
-  const auto upper = [](float x) {
-    return bit_cast<float>(bit_cast<uint32_t>(x) & 0xfffff000u);
-  };
+  const auto upper = [](float x) { return bit_cast<float>(bit_cast<uint32_t>(x) & 0xfffff000u); };
   const float p = a * b, au = upper(a), bu = upper(b), al = a - au, bl = b - bu;
   return {p, ((au * bu - p) + au * bl + al * bu) + al * bl};
 #endif

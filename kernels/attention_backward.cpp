@@ -149,8 +149,7 @@ TRN_INLINE void add_queries(float* to, const Room& r, const Queries& b, int64_t 
   for (int64_t i = 0; i < b.n; ++i) {
     float* row = to + i * head;
     const Word* from = r.dq + i * r.ldk;
-    if (zero)
-      __builtin_memset(row, 0, head * sizeof(float));
+    if (zero) __builtin_memset(row, 0, head * sizeof(float));
     else if (first)
       for (int64_t d = 0; d < head; ++d) row[d] = from[d];
     else

@@ -142,8 +142,7 @@ TRN_INLINE void load_row(Word* to, const S* from, int64_t stride, int64_t n) {
   } else {
     Half* half = reinterpret_cast<Half*>(to);
     const Half* bits = reinterpret_cast<const Half*>(from);
-    if (stride == 1)
-      __builtin_memcpy(to, from, n * sizeof(Half));
+    if (stride == 1) __builtin_memcpy(to, from, n * sizeof(Half));
     else
       for (int64_t i = 0; i < n; ++i) half[i] = bits[i * stride];
     for (int64_t i = n; i < end * Words::kNumbers; ++i) half[i] = 0;

@@ -26,9 +26,10 @@ TRN_INLINE void forward(const Call& call, const Range& range) {
   for (int64_t c = range.begin; c < range.end; ++c) {
     const float pivot = pivot_of(x + c * in.sizes[2], in.sizes[2]);
     TwoSums sums;
-    by_planes(in, c, [&](int64_t at, int64_t next) __attribute__((always_inline)) {
-      add_moments(x + at, x + next, in.sizes[2], pivot, sums);
-    });
+    by_planes(
+        in, c, [&](int64_t at, int64_t next) __attribute__((always_inline)) {
+          add_moments(x + at, x + next, in.sizes[2], pivot, sums);
+        });
     const Spread spread = spread_of(sums, count, pivot);
     const double invstd = 1 / __builtin_sqrt(spread.variance + call.reals[0]);
     set(call.operand[1], c, spread.mean);
@@ -37,9 +38,10 @@ TRN_INLINE void forward(const Call& call, const Range& range) {
     const double scale = call.operand[5].absent() ? invstd : invstd * get(call.operand[5], c);
     const double shift =
         (call.operand[6].absent() ? 0 : get(call.operand[6], c)) - spread.mean * scale;
-    by_planes(in, c, [&](int64_t at, int64_t) __attribute__((always_inline)) {
-      scale_plane(x + at, call.operand[0].as<S>() + at, in.sizes[2], scale, shift);
-    });
+    by_planes(
+        in, c, [&](int64_t at, int64_t) __attribute__((always_inline)) {
+          scale_plane(x + at, call.operand[0].as<S>() + at, in.sizes[2], scale, shift);
+        });
   }
 }
 void batch_norm(const Call& call, const Range& range) {
@@ -57,10 +59,11 @@ TRN_INLINE void backward(const Call& call, const Range& range) {
   for (int64_t c = range.begin; c < range.end; ++c) {
     const double mean = get(call.operand[5], c), invstd = get(call.operand[6], c);
     TwoSums sums;
-    by_planes(in, c, [&](int64_t at, int64_t next) __attribute__((always_inline)) {
-      add_products(grad + at, x + at, grad + next, x + next, in.sizes[2],
-                   static_cast<float>(mean), sums);
-    });
+    by_planes(
+        in, c, [&](int64_t at, int64_t next) __attribute__((always_inline)) {
+          add_products(grad + at, x + at, grad + next, x + next, in.sizes[2],
+                       static_cast<float>(mean), sums);
+        });
     set(call.operand[1], c, sums.first);
     set(call.operand[2], c, sums.second);
     if (out.absent()) continue;
@@ -68,9 +71,10 @@ TRN_INLINE void backward(const Call& call, const Range& range) {
     const double scale = call.operand[7].absent() ? invstd : invstd * get(call.operand[7], c);
     const double other = -sums.second * invstd * invstd * scale / count;
     const double shift = -sums.first * scale / count - mean * other;
-    by_planes(in, c, [&](int64_t at, int64_t) __attribute__((always_inline)) {
-      mix_planes(grad + at, x + at, out.as<S>() + at, in.sizes[2], scale, other, shift);
-    });
+    by_planes(
+        in, c, [&](int64_t at, int64_t) __attribute__((always_inline)) {
+          mix_planes(grad + at, x + at, out.as<S>() + at, in.sizes[2], scale, other, shift);
+        });
   }
 }
 void batch_norm_backward(const Call& call, const Range& range) {

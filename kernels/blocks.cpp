@@ -8,8 +8,10 @@
 namespace trn::TRN_ISA_NAMESPACE {
 namespace {
 
+// clang-format off
 template <class T> constexpr bool is_complex = __is_same(T, c64_t) || __is_same(T, c128_t);
 template <class T> constexpr bool is_half = __is_same(T, bf16_t) || __is_same(T, f16_t);
+// clang-format on
 template <class T>
 constexpr bool is_floating = __is_same(T, float) || __is_same(T, double) || is_half<T>;
 
@@ -26,12 +28,9 @@ TRN_INLINE To convert_one(From x) {
   } else if constexpr (__is_same(From, truth_t)) {
     return x.byte != 0 ? convert_one<To>(int32_t{1}) : convert_one<To>(int32_t{0});
   } else if constexpr (is_complex<From>) {
-    if constexpr (is_complex<To>)
-      return To(x.re, x.im);
-    else if constexpr (__is_same(To, bool))
-      return x.re != 0 || x.im != 0;
-    else
-      return convert_one<To>(x.re);
+    if constexpr (is_complex<To>) return To(x.re, x.im);
+    else if constexpr (__is_same(To, bool)) return x.re != 0 || x.im != 0;
+    else return convert_one<To>(x.re);
   } else if constexpr (is_half<From>) {
     return convert_one<To>(static_cast<float>(x));
   } else if constexpr (is_complex<To>) {
@@ -70,9 +69,11 @@ Loop loop_from(DType src) {
   switch (src) {
 #define TRN_CASE(type) \
   case DType::type: return convert_loop<To, StorageOf<DType::type>::type_>;
+    // clang-format off
     TRN_CASE(u8) TRN_CASE(i8) TRN_CASE(i16) TRN_CASE(i32) TRN_CASE(i64) TRN_CASE(u16)
     TRN_CASE(u32) TRN_CASE(u64) TRN_CASE(f16) TRN_CASE(f32) TRN_CASE(f64) TRN_CASE(bf16)
-    TRN_CASE(b8) TRN_CASE(c64) TRN_CASE(c128)
+    TRN_CASE(b8) TRN_CASE(c64) TRN_CASE(c128);
+    // clang-format on
 #undef TRN_CASE
     default: return nullptr;
   }
@@ -82,9 +83,11 @@ Loop loop_for(DType dst, DType src) {
   switch (dst) {
 #define TRN_CASE(type) \
   case DType::type: return loop_from<StorageOf<DType::type>::type_>(src);
+    // clang-format off
     TRN_CASE(u8) TRN_CASE(i8) TRN_CASE(i16) TRN_CASE(i32) TRN_CASE(i64) TRN_CASE(u16)
     TRN_CASE(u32) TRN_CASE(u64) TRN_CASE(f16) TRN_CASE(f32) TRN_CASE(f64) TRN_CASE(bf16)
-    TRN_CASE(b8) TRN_CASE(c64) TRN_CASE(c128)
+    TRN_CASE(b8) TRN_CASE(c64) TRN_CASE(c128);
+    // clang-format on
 #undef TRN_CASE
     default: return nullptr;
   }
@@ -176,19 +179,15 @@ struct Lane {
   alignas(64) char buffer[kBlock * 16];
   const void* filled = nullptr;  // the value, or the row, that the buffer repeats, if it does
 
-  bool direct(int64_t step) const {
-    return operand->data && operand->dtype == type && step == 1;
-  }
+  bool direct(int64_t step) const { return operand->data && operand->dtype == type && step == 1; }
 };
 
 void fill_immediate(Lane& lane) {
   const Operand& o = *lane.operand;
   char value[16];
   const bool integral = o.dtype <= DType::i64 || o.dtype == DType::b8 || o.dtype >= DType::u16;
-  if (integral)
-    convert_run(value, lane.type, 1, &o.value.i, DType::i64, 1, 1);
-  else
-    convert_run(value, lane.type, 1, o.value.r, DType::c128, 1, 1);
+  if (integral) convert_run(value, lane.type, 1, &o.value.i, DType::i64, 1, 1);
+  else convert_run(value, lane.type, 1, o.value.r, DType::c128, 1, 1);
   convert_run(lane.buffer, lane.type, 1, value, lane.type, 0, kBlock);
   lane.filled = &o;
 }

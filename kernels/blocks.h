@@ -17,8 +17,8 @@ inline constexpr int64_t kBlock = 512;  // 512 f64 of three operands and a resul
 using BlockLoop = void (*)(void* out, const void* const* in, int64_t n, const Call& call);
 
 // An element-wise kernel: operand 0 is the output, the others are `arity` inputs of compute type
-// `in`; the loop makes values of type `out`. `bf16`, if there is one, is the loop over operands that
-// all are bf16 (or bool), which it converts on the way.
+// `in`; the loop makes values of type `out`. `bf16`, if there is one, is the loop over operands
+// that all are bf16 (or bool), which it converts on the way.
 struct Map {
   BlockLoop loop;
   DType in, out;

@@ -1,8 +1,8 @@
 // Sums by channel and one scale and shift a channel: what batch normalisation does in its passes
 // over memory.
 //
-// Tensors are [outer, channels, inner], dense and all of one layout: planes, or channels last, which
-// are rows of channels.
+// Tensors are [outer, channels, inner], dense and all of one layout: planes, or channels last,
+// which are rows of channels.
 #include "rows.h"
 
 namespace trn {

@@ -10,12 +10,18 @@
 namespace trn {
 namespace {
 
-template <class R> TRN_INLINE std::complex<R> std_of(complex_t<R> z) { return {z.re, z.im}; }
-template <class R> TRN_INLINE complex_t<R> of_std(std::complex<R> z) {
+template <class R>
+TRN_INLINE std::complex<R> std_of(complex_t<R> z) {
+  return {z.re, z.im};
+}
+template <class R>
+TRN_INLINE complex_t<R> of_std(std::complex<R> z) {
   return complex_t<R>(z.real(), z.imag());
 }
 
-#define TRN_C template <class R> TRN_INLINE
+#define TRN_C        \
+  template <class R> \
+  TRN_INLINE
 TRN_C complex_t<R> operator/(complex_t<R> a, complex_t<R> b) {
   return of_std(std_of(a) / std_of(b));
 }
@@ -23,10 +29,12 @@ TRN_C bool is_nan(complex_t<R> z) { return z.re != z.re || z.im != z.im; }
 
 #define TRN_COMPLEX1(name) \
   TRN_C complex_t<R> m_##name(complex_t<R> z) { return of_std(std::name(std_of(z))); }
+// clang-format off
 TRN_COMPLEX1(exp) TRN_COMPLEX1(log) TRN_COMPLEX1(log10) TRN_COMPLEX1(sqrt) TRN_COMPLEX1(tanh)
 TRN_COMPLEX1(sin) TRN_COMPLEX1(cos) TRN_COMPLEX1(tan) TRN_COMPLEX1(sinh) TRN_COMPLEX1(cosh)
 TRN_COMPLEX1(asin) TRN_COMPLEX1(acos) TRN_COMPLEX1(atan) TRN_COMPLEX1(asinh) TRN_COMPLEX1(acosh)
-TRN_COMPLEX1(atanh)
+TRN_COMPLEX1(atanh);
+// clang-format on
 #undef TRN_COMPLEX1
 TRN_C complex_t<R> m_log2(complex_t<R> z) {
   const auto l = std::log(std_of(z));

@@ -6,7 +6,9 @@
 namespace trn {
 namespace {
 
-#define TRN_C template <class R> TRN_INLINE
+#define TRN_C        \
+  template <class R> \
+  TRN_INLINE
 TRN_C complex_t<R> operator+(complex_t<R> a, complex_t<R> b) { return {a.re + b.re, a.im + b.im}; }
 TRN_C complex_t<R> operator-(complex_t<R> a, complex_t<R> b) { return {a.re - b.re, a.im - b.im}; }
 TRN_C complex_t<R> operator-(complex_t<R> a) { return {-a.re, -a.im}; }

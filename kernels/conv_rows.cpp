@@ -67,10 +67,8 @@ struct Box {
         int64_t column = x % wide;
         U* at = to + (x / wide * pitch + column) * channels + c;
         for (int64_t i = 0; i < kLanes; ++i) {
-          if (bytes == sizeof(V))
-            *reinterpret_cast<V*>(at) = v[i];
-          else
-            __builtin_memcpy(at, &v[i], bytes);
+          if (bytes == sizeof(V)) *reinterpret_cast<V*>(at) = v[i];
+          else __builtin_memcpy(at, &v[i], bytes);
           at += channels;
           if (++column == wide) column = 0, at += (pitch - wide) * channels;
         }
@@ -83,8 +81,7 @@ struct Box {
     constexpr DType kFrom = DTypeOf<S>::value, kTo = DTypeOf<U>::value;
     const int64_t apart = image.strides[1], step = image.strides[4];
     const bool last = apart == 1 || channels == 1;
-    if (last && step == channels)
-      convert_run(to, kTo, 1, from, kFrom, 1, wide * channels);
+    if (last && step == channels) convert_run(to, kTo, 1, from, kFrom, 1, wide * channels);
     else if (last && channels >= Vec<U>::kLanes)
       for (int64_t x = 0; x < wide; ++x)
         convert_run(to + x * channels, kTo, 1, from + x * step, kFrom, 1, channels);
@@ -109,9 +106,9 @@ struct Box {
 };
 
 // operands: rows [n, d, h, w, channels] dense; image [n, channels, d, h, w] of any strides and of
-// the same type or, for f32, a half. ints: the place of the image's first element in the rows along d,
-// h, w, which may be negative; lines of an item. Around the image is zero. Items are (n, d, lines
-// of h): several, so that more than one line is read of a channel whose positions are dense.
+// the same type or, for f32, a half. ints: the place of the image's first element in the rows along
+// d, h, w, which may be negative; lines of an item. Around the image is zero. Items are (n, d,
+// lines of h): several, so that more than one line is read of a channel whose positions are dense.
 template <class U>
 void conv_rows(const Call& call, const Range& range) {
   const Operand &rows = call.operand[0], &image = call.operand[1];
@@ -141,7 +138,8 @@ void conv_rows(const Call& call, const Range& range) {
     const Box box{image, line, bottom - top, end - first, size[2]};
     const int64_t* s = image.strides;
     const char* from = image.as<char>() + (n * s[0] + z * s[2] + (top - before[1]) * s[3] +
-                                           (first - before[2]) * s[4]) * dtype_size(image.dtype);
+                                           (first - before[2]) * s[4]) *
+                                              dtype_size(image.dtype);
     to += top * width + first * line;
     if constexpr (__is_same(U, float)) {
       if (image.dtype == DType::f16) {

@@ -86,11 +86,19 @@ struct complex_t {
 using c64_t = complex_t<float>;
 using c128_t = complex_t<double>;
 
+// clang-format off
 template <DType> struct StorageOf;
 template <class> struct DTypeOf;
-#define TRN_STORAGE(type, cpp)                                            \
-  template <> struct StorageOf<DType::type> { using type_ = cpp; };       \
-  template <> struct DTypeOf<cpp> { static constexpr DType value = DType::type; };
+// clang-format on
+#define TRN_STORAGE(type, cpp)                  \
+  template <>                                   \
+  struct StorageOf<DType::type> {               \
+    using type_ = cpp;                          \
+  };                                            \
+  template <>                                   \
+  struct DTypeOf<cpp> {                         \
+    static constexpr DType value = DType::type; \
+  };
 TRN_STORAGE(u8, uint8_t)
 TRN_STORAGE(i8, int8_t)
 TRN_STORAGE(i16, int16_t)
@@ -109,29 +117,31 @@ TRN_STORAGE(c128, c128_t)
 #undef TRN_STORAGE
 
 // The type in which sums over T are kept: float for halves, the type itself otherwise.
+// clang-format off
 template <class T> struct AccOf { using type = T; };
 template <> struct AccOf<bf16_t> { using type = float; };
 template <> struct AccOf<f16_t> { using type = float; };
 template <class T> using acc_t = typename AccOf<T>::type;
+// clang-format on
 
 }  // namespace trn
 
 // TRN_REGISTER_FLOATS(softmax, run) registers run<float>, run<double>, run<bf16_t>, run<f16_t>.
-#define TRN_REGISTER_FLOATS(name, fn)                        \
-  TRN_REGISTER(#name, ::trn::DType::f32, fn<float>);         \
-  TRN_REGISTER(#name, ::trn::DType::f64, fn<double>);        \
+#define TRN_REGISTER_FLOATS(name, fn)                         \
+  TRN_REGISTER(#name, ::trn::DType::f32, fn<float>);          \
+  TRN_REGISTER(#name, ::trn::DType::f64, fn<double>);         \
   TRN_REGISTER(#name, ::trn::DType::bf16, fn<::trn::bf16_t>); \
   TRN_REGISTER(#name, ::trn::DType::f16, fn<::trn::f16_t>)
 // The same for the integers and bool, and for every type a tensor is commonly made of.
-#define TRN_REGISTER_INTS(name, fn)                          \
-  TRN_REGISTER(#name, ::trn::DType::u8, fn<uint8_t>);        \
-  TRN_REGISTER(#name, ::trn::DType::i8, fn<int8_t>);         \
-  TRN_REGISTER(#name, ::trn::DType::i16, fn<int16_t>);       \
-  TRN_REGISTER(#name, ::trn::DType::i32, fn<int32_t>);       \
-  TRN_REGISTER(#name, ::trn::DType::i64, fn<int64_t>);       \
+#define TRN_REGISTER_INTS(name, fn)                    \
+  TRN_REGISTER(#name, ::trn::DType::u8, fn<uint8_t>);  \
+  TRN_REGISTER(#name, ::trn::DType::i8, fn<int8_t>);   \
+  TRN_REGISTER(#name, ::trn::DType::i16, fn<int16_t>); \
+  TRN_REGISTER(#name, ::trn::DType::i32, fn<int32_t>); \
+  TRN_REGISTER(#name, ::trn::DType::i64, fn<int64_t>); \
   TRN_REGISTER(#name, ::trn::DType::b8, fn<bool>)
-#define TRN_REGISTER_COMPLEX(name, fn)                       \
-  TRN_REGISTER(#name, ::trn::DType::c64, fn<::trn::c64_t>);  \
+#define TRN_REGISTER_COMPLEX(name, fn)                      \
+  TRN_REGISTER(#name, ::trn::DType::c64, fn<::trn::c64_t>); \
   TRN_REGISTER(#name, ::trn::DType::c128, fn<::trn::c128_t>)
 #define TRN_REGISTER_ALL(name, fn) \
   TRN_REGISTER_FLOATS(name, fn);   \

@@ -55,8 +55,12 @@ TRN_REGISTER("conv_planes", DType::u16, conv_planes<uint16_t>);
 TRN_REGISTER("conv_planes", DType::u32, conv_planes<uint32_t>);
 TRN_REGISTER("conv_planes", DType::u64, conv_planes<uint64_t>);
 
-template <class S> void convolution(const Call& c, const Range& r) { convolve<FloatMath<S>>(c, r); }
-template <class S> void conv_weight_narrow(const Call& c, const Range& r) {
+template <class S>
+void convolution(const Call& c, const Range& r) {
+  convolve<FloatMath<S>>(c, r);
+}
+template <class S>
+void conv_weight_narrow(const Call& c, const Range& r) {
   weight_gradient_narrow<FloatMath<S>>(c, r);
 }
 TRN_REGISTER_FLOATS_BUT_DOT(convolution, convolution);

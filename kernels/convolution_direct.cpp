@@ -4,8 +4,8 @@
 namespace trn {
 namespace {
 
-#define TRN_DIRECT(type, S)                                               \
-  TRN_REGISTER("conv_direct", DType::type, conv_direct<FloatMath<S>>);    \
+#define TRN_DIRECT(type, S)                                            \
+  TRN_REGISTER("conv_direct", DType::type, conv_direct<FloatMath<S>>); \
   TRN_REGISTER("conv_pack", DType::type, conv_pack<FloatMath<S>>)
 TRN_DIRECT(f32, float);
 TRN_DIRECT(f64, double);

@@ -44,16 +44,24 @@ struct Direct {
   static_assert(kTileRows <= kRoom && kLanes <= kRoom);
 
   Direct(const Call& call, char* scratch)
-      : out(call.operand[0]), rows(call.operand[1]), weight(call.operand[2]),
-        given(call.operand[3]), groups(call.ints[kConvGroups]), channels(out.sizes[1] / groups),
-        depth(rows.sizes[4] / groups), positions(scratch),
+      : out(call.operand[0]),
+        rows(call.operand[1]),
+        weight(call.operand[2]),
+        given(call.operand[3]),
+        groups(call.ints[kConvGroups]),
+        channels(out.sizes[1] / groups),
+        depth(rows.sizes[4] / groups),
+        positions(scratch),
         sums(reinterpret_cast<A*>(scratch + sizeof(PositionTables))),
-        turned(sums + (kConvPositions + kRoom) * kColumns), bias(turned + kColumns * kLine) {
+        turned(sums + (kConvPositions + kRoom) * kColumns),
+        bias(turned + kColumns * kLine) {
     const auto* axis = reinterpret_cast<const ConvTaps*>(call.ints);
     const int64_t* s = rows.strides;
     const bool joined = call.ints[kConvJoined];
-    runs = {{axis[0].taps, axis[1].taps}, {axis[0].step * s[1], axis[1].step * s[2]},
-            joined ? 1 : axis[2].taps, axis[2].step * s[3],
+    runs = {{axis[0].taps, axis[1].taps},
+            {axis[0].step * s[1], axis[1].step * s[2]},
+            joined ? 1 : axis[2].taps,
+            axis[2].step * s[3],
             joined ? axis[2].taps * depth : depth};
   }
 
@@ -98,8 +106,7 @@ struct Direct {
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r)
 #pragma GCC unroll 2
-      for (int v = 0; v < V; ++v)
-        *reinterpret_cast<AV*>(to[r] + v * kLanes) = sum[r][v];
+      for (int v = 0; v < V; ++v) *reinterpret_cast<AV*>(to[r] + v * kLanes) = sum[r][v];
   }
 
   // Lines [line, end) of taps for all positions, and what their tiles fetch into the caches ahead.
@@ -136,12 +143,9 @@ struct Direct {
       const A* start = p.line ? sums + i * kColumns : bias;
       const int64_t next = p.line ? kColumns : 0, left = count - i;
       constexpr int kHalf = (kTileRows + 1) / 2, kQuarter = (kTileRows + 3) / 4;
-      if (left > kHalf)
-        multiply<kTileRows, V>(at, p.b, runs, p.line, p.end, to, start, next);
-      else if (left > kQuarter)
-        multiply<kHalf, V>(at, p.b, runs, p.line, p.end, to, start, next);
-      else
-        multiply<kQuarter, V>(at, p.b, runs, p.line, p.end, to, start, next);
+      if (left > kHalf) multiply<kTileRows, V>(at, p.b, runs, p.line, p.end, to, start, next);
+      else if (left > kQuarter) multiply<kHalf, V>(at, p.b, runs, p.line, p.end, to, start, next);
+      else multiply<kQuarter, V>(at, p.b, runs, p.line, p.end, to, start, next);
     }
   }
 
@@ -172,19 +176,14 @@ struct Direct {
       p.end = lines - p.line < step ? lines : p.line + step;
       p.b = b + p.line * units;
       if (direct && p.end == lines) p.out = out.as<A>() + at;
-      if (width > kLanes)
-        run<2>(p);
-      else
-        run<1>(p);
+      if (width > kLanes) run<2>(p);
+      else run<1>(p);
       p.next = nullptr;
     }
     if (p.out) return;
-    if (out.dtype == DTypeOf<A>::value)
-      write<A>(at, width);
-    else if (out.dtype == DType::bf16)
-      write<bf16_t>(at, width);
-    else
-      write<f16_t>(at, width);
+    if (out.dtype == DTypeOf<A>::value) write<A>(at, width);
+    else if (out.dtype == DType::bf16) write<bf16_t>(at, width);
+    else write<f16_t>(at, width);
   }
 
   // Sums to the output: position by position where channels are neighbours, else run by run of
@@ -198,8 +197,7 @@ struct Direct {
         const A* from = sums + i * kColumns;
         if (width < kColumns)
           for (int64_t j = 0; j < width; ++j) p[j] = static_cast<T>(from[j]);
-        else if constexpr (requires { Math::store(p, from); })
-          Math::store(p, from);
+        else if constexpr (requires { Math::store(p, from); }) Math::store(p, from);
         else
           for (int j = 0; j < kColumns; ++j) p[j] = static_cast<T>(from[j]);
       }
@@ -220,8 +218,7 @@ struct Direct {
     T converted[__is_same(T, A) ? 1 : kLine];
     for (int64_t j = 0; j < width; ++j) {
       const T* line = converted;
-      if constexpr (__is_same(T, A))
-        line = turned + j * kLine;
+      if constexpr (__is_same(T, A)) line = turned + j * kLine;
       else
         TRN_ISA_NAMESPACE::convert_run(converted, DTypeOf<T>::value, 1, turned + j * kLine,
                                        DTypeOf<A>::value, 1, positions.count);
@@ -229,8 +226,7 @@ struct Direct {
         const int64_t i = positions.table.run[k], n = positions.table.run[k + 1] - i;
         T* p = to + j * out.strides[1] + positions.table.out[i];
         const int64_t step = out.strides[4];
-        if (step == 1)
-          __builtin_memcpy(p, line + i, n * sizeof(T));
+        if (step == 1) __builtin_memcpy(p, line + i, n * sizeof(T));
         else
           for (int64_t x = 0; x < n; ++x) p[x * step] = line[i + x];
       }

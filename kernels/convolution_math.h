@@ -41,8 +41,12 @@ struct ConvBase {
   A* spare;          // the scratch before them
 
   ConvBase(const Call& c, const ConvAxis (&a)[kAxes], int64_t g, int64_t column, char* scratch)
-      : call(c), axis(a), group(g), n0(column),
-        taps(a[0].taps * a[1].taps * a[2].taps), plane(plane_size(a)),
+      : call(c),
+        axis(a),
+        group(g),
+        n0(column),
+        taps(a[0].taps * a[1].taps * a[2].taps),
+        plane(plane_size(a)),
         offsets(reinterpret_cast<int64_t*>(scratch + kScratchBytes - kSpareBytes)),
         spare(reinterpret_cast<A*>(scratch)) {}
 

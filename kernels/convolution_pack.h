@@ -21,8 +21,12 @@ struct Pack {
   int64_t taps, depth, odd, rows;  // odd: what a run lacks to whole units
 
   Pack(const Call& call)
-      : size(call.operand[1].sizes), stride(call.operand[1].strides), joined(call.ints[0]),
-        reversed(call.ints[1]), taps(size[3] * size[4] * size[5]), depth(size[2]) {
+      : size(call.operand[1].sizes),
+        stride(call.operand[1].strides),
+        joined(call.ints[0]),
+        reversed(call.ints[1]),
+        taps(size[3] * size[4] * size[5]),
+        depth(size[2]) {
     const int64_t length = joined ? size[5] * depth : depth;
     const int64_t units = Direct<Math>::units_of(length);
     odd = units * kPer - length;
@@ -35,10 +39,8 @@ struct Pack {
     int64_t at = t * depth + c;
     if (odd) at += joined ? t / size[5] : t;
     V* row = reinterpret_cast<V*>(to + at / kPer * kColumns);
-    if constexpr (kPer == 1)
-      *row = v;
-    else
-      *row |= v << static_cast<U>(at % kPer * 16);
+    if constexpr (kPer == 1) *row = v;
+    else *row |= v << static_cast<U>(at % kPer * 16);
   }
 
   // As units of which only the first number is there.
@@ -62,16 +64,16 @@ struct Pack {
   void channels(U* to, const S* from, int64_t n) const {
     const bool last = stride[2] == 1 || depth == 1;  // the depth comes last in memory
     const int64_t all = depth * taps, inner = last ? depth : taps;
-    const bool lines = taps == 1 || (stride[5] == (last ? depth : 1) &&
-                                     stride[4] == size[5] * stride[5] &&
-                                     stride[3] == size[4] * stride[4]);
+    const bool lines =
+        taps == 1 || (stride[5] == (last ? depth : 1) && stride[4] == size[5] * stride[5] &&
+                      stride[3] == size[4] * stride[4]);
     const bool dense = lines && (last || stride[2] == taps);
     if (!dense || all < kLanes || stride[1] == 1) {
       for (int64_t c = 0; c < depth; ++c)
         for (int64_t tap = 0; tap < taps; ++tap) {
           const int64_t z = tap / size[5] / size[4], y = tap / size[5] % size[4];
-          const S* at = from + c * stride[2] + z * stride[3] + y * stride[4] +
-                        tap % size[5] * stride[5];
+          const S* at =
+              from + c * stride[2] + z * stride[3] + y * stride[4] + tap % size[5] * stride[5];
           put(to, tap, c, load(at, stride[1], n));
         }
       return;

@@ -49,18 +49,19 @@ struct WeightTile {
 
   const Operand &grad, &image;
   const ConvTaps* axis;
-  int64_t share, columns_all;     // of a group: channels of the image; they and taps
-  bool planes;                    // the image has its channels apart; there is one tap
-  const S *grads, *images;        // of this item's rows; of its group
-  int64_t m, n, first;            // rows, columns, the first column
-  int64_t lda, ldc;               // of packed gradients, of sums
+  int64_t share, columns_all;             // of a group: channels of the image; they and taps
+  bool planes;                            // the image has its channels apart; there is one tap
+  const S *grads, *images;                // of this item's rows; of its group
+  int64_t m, n, first;                    // rows, columns, the first column
+  int64_t lda, ldc;                       // of packed gradients, of sums
   int64_t units = 0, runs = 0, last = 0;  // of the block; the farthest of its positions
   Table& table;
   U *rows, *strip;
   A* sums;
 
   WeightTile(const Call& call, int64_t group, int64_t row, int64_t column, char* scratch)
-      : grad(call.operand[1]), image(call.operand[2]),
+      : grad(call.operand[1]),
+        image(call.operand[2]),
         axis(reinterpret_cast<const ConvTaps*>(call.ints)),
         table(*reinterpret_cast<Table*>(scratch)) {
     const int64_t groups = call.ints[kConvGroups], each = grad.sizes[1] / groups;
@@ -151,8 +152,7 @@ struct WeightTile {
     const bool one_run = pieces == 1 || (pieces == 2 && piece[0].lanes == kLanes &&
                                          piece[1].from == piece[0].from + kLanes);
     if constexpr (kPlain)
-      if (one_run && piece[pieces - 1].read == kLanes)
-        return {images + piece[0].from, table.image};
+      if (one_run && piece[pieces - 1].read == kLanes) return {images + piece[0].from, table.image};
     const auto move = [&](int64_t u, const Piece& p) {
       *reinterpret_cast<UV*>(strip + u * kColumns + p.lane) =
           Math::across(images + table.image[u] + p.from, table.next[u], p.read, table.count[u]);

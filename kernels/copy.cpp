@@ -71,10 +71,12 @@ void copy(const Call& call, const Range& range) {
 }
 
 #define TRN_COPY(type) TRN_REGISTER("copy", DType::type, copy);
+// clang-format off
 TRN_COPY(u8) TRN_COPY(i8) TRN_COPY(i16) TRN_COPY(i32) TRN_COPY(i64) TRN_COPY(u16) TRN_COPY(u32)
 TRN_COPY(u64) TRN_COPY(f16) TRN_COPY(f32) TRN_COPY(f64) TRN_COPY(bf16) TRN_COPY(b8) TRN_COPY(c32)
 TRN_COPY(c64) TRN_COPY(c128) TRN_COPY(f8_e5m2) TRN_COPY(f8_e4m3fn) TRN_COPY(f8_e5m2fnuz)
-TRN_COPY(f8_e4m3fnuz)
+TRN_COPY(f8_e4m3fnuz);
+// clang-format on
 #undef TRN_COPY
 
 }  // namespace

@@ -20,8 +20,11 @@ struct Sequence {
   Fault* fault;
 
   TRN_INLINE Sequence(const Call& c, int first, int64_t b, Fault* f)
-      : probs(c.operand[first]), targets(c.operand[first + 1]), blank(c.ints[0]),
-        stride(c.ints[1]), fault(f) {
+      : probs(c.operand[first]),
+        targets(c.operand[first + 1]),
+        blank(c.ints[0]),
+        stride(c.ints[1]),
+        fault(f) {
     const Operand& lengths = c.operand[first + 2];
     const int64_t* l = lengths.as<int64_t>() + b;
     inputs = l[0];
@@ -33,8 +36,8 @@ struct Sequence {
   TRN_INLINE int64_t symbol(int64_t s) const {
     if (s % 2 == 0) return blank;
     const int64_t at = start + stride * (s / 2);
-    const int64_t label = targets.dtype == DType::i32 ? targets.as<int32_t>()[at]
-                                                      : targets.as<int64_t>()[at];
+    const int64_t label =
+        targets.dtype == DType::i32 ? targets.as<int32_t>()[at] : targets.as<int64_t>()[at];
     if (label >= 0 && label < probs.sizes[2]) return label;
     fault->report(FaultKind::index_out_of_range, label, probs.sizes[2]);
     return blank;
@@ -76,9 +79,9 @@ void ctc_loss(const Call& call, const Range& range) {
     for (int64_t t = 1; t < q.inputs; ++t) {
       const T* before = a + (t - 1) * width;
       for (int64_t s = 0; s < states; ++s)
-        a[t * width + s] = log_sum(before[s], s > 0 ? before[s - 1] : none,
-                                   q.skips(s) ? before[s - 2] : none) +
-                           q.log_prob(t, q.symbol(s));
+        a[t * width + s] =
+            log_sum(before[s], s > 0 ? before[s - 1] : none, q.skips(s) ? before[s - 2] : none) +
+            q.log_prob(t, q.symbol(s));
     }
     const T* last = a + (q.inputs - 1) * width;
     loss = -log_sum(last[states - 1], q.labels > 0 ? last[states - 2] : none, none);
@@ -112,8 +115,7 @@ void ctc_loss_backward(const Call& call, const Range& range) {
       for (int64_t s = states - 1; s >= 0; --s) {
         const int64_t label = q.symbol(s);
         T reach = none;
-        if (t == inputs - 1)
-          reach = s >= states - 2 ? T(0) : none;
+        if (t == inputs - 1) reach = s >= states - 2 ? T(0) : none;
         else
           reach = log_sum(after[s], s + 1 < states ? after[s + 1] : none,
                           s + 2 < states && q.skips(s + 2) ? after[s + 2] : none);

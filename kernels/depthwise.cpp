@@ -41,7 +41,8 @@ TRN_INLINE Extent inside(const Window& window, int64_t size, int64_t width) {
 struct Line {
   int64_t n, z, y;
   Line(const Operand& o, int64_t item)
-      : n(item / (o.sizes[2] * o.sizes[3])), z(item / o.sizes[3] % o.sizes[2]),
+      : n(item / (o.sizes[2] * o.sizes[3])),
+        z(item / o.sizes[3] % o.sizes[2]),
         y(item % o.sizes[3]) {}
 };
 
@@ -85,8 +86,8 @@ struct Taps {
   int64_t count = 0;
 };
 
-// out[i][c] = bias[c] + the sum of x[t][i * step + c] * w[t][c], of neighbouring positions: a row of
-// the weight is loaded once for all.
+// out[i][c] = bias[c] + the sum of x[t][i * step + c] * w[t][c], of neighbouring positions: a row
+// of the weight is loaded once for all.
 template <int positions, class A>
 TRN_INLINE void combine(A* out, const A* bias, const Taps<A>& taps, int64_t step,
                         int64_t channels) {
@@ -166,13 +167,12 @@ void depthwise(const Call& call, const Range& range) {
         const int64_t j = window.other(2, i, kx, width);
         if (j < 0) continue;
         for (int64_t l = 0; l < lines; ++l, ++taps.count)
-          taps.x[taps.count] = from[l] + j * channels, taps.w[taps.count] = first[l] + kx * channels;
+          taps.x[taps.count] = from[l] + j * channels,
+          taps.w[taps.count] = first[l] + kx * channels;
       }
       const bool together = i >= whole.begin && i + kTogether <= whole.end;
-      if (together)
-        combine<kTogether>(to + i * channels, bias, taps, step, channels);
-      else
-        combine<1>(to + i * channels, bias, taps, step, channels);
+      if (together) combine<kTogether>(to + i * channels, bias, taps, step, channels);
+      else combine<1>(to + i * channels, bias, taps, step, channels);
       i += together ? kTogether : 1;
     }
     store(out, at, channels * out.sizes[4], to);
@@ -189,7 +189,8 @@ TRN_INLINE void add_products(A* sum, const A* g, const A* const* x, int64_t step
   for (; c + L::kAll <= channels; c += L::kAll) {
     typename L::V low[taps]{}, high[taps]{};
     for (int64_t i = 0; i < n; ++i) {
-      const auto g_low = L::at(g + i * channels + c), g_high = L::at(g + i * channels + c + L::kEach);
+      const auto g_low = L::at(g + i * channels + c),
+                 g_high = L::at(g + i * channels + c + L::kEach);
 #pragma GCC unroll 4
       for (int t = 0; t < taps; ++t) {
         low[t] += g_low * L::at(x[t] + i * step + c);
@@ -254,8 +255,9 @@ void depthwise_weight(const Call& call, const Range& range) {
     for (int64_t c = 0; c < taps * channels; ++c) sum[c] = 0;
     for (int64_t item = part * size; item < (part + 1) * size && item < lines; ++item) {
       const Line line(grad, item);
-      const A* from = load(grad, line.n * grad.strides[0] + line.z * grad.strides[2] +
-                                     line.y * grad.strides[3], width * channels, buffer);
+      const A* from =
+          load(grad, line.n * grad.strides[0] + line.z * grad.strides[2] + line.y * grad.strides[3],
+               width * channels, buffer);
       for (int64_t tap = 0; tap < taps; tap += window.kernel[2]) {
         const int64_t row = tap / window.kernel[2];
         const int64_t z = window.other(0, line.z, row / window.kernel[1], image.sizes[2]);

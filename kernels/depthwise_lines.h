@@ -106,7 +106,10 @@ struct PlaneBlocks {
   const Operand& of;
   int64_t rows, columns, down, across;
   PlaneBlocks(const Operand& o, const int64_t* ints)
-      : of(o), rows(ints[0]), columns(ints[1]), down((o.sizes[3] + rows - 1) / rows),
+      : of(o),
+        rows(ints[0]),
+        columns(ints[1]),
+        down((o.sizes[3] + rows - 1) / rows),
         across((o.sizes[4] + columns - 1) / columns) {}
 
   // Of one plane (all depths).
@@ -114,8 +117,13 @@ struct PlaneBlocks {
   PlaneBlock at(int64_t n, int64_t c, int64_t item) const {
     const int64_t x = item % across * columns, y = item / across % down * rows;
     const int64_t z = item / across / down, *size = of.sizes;
-    return {n, c, z, y, y + rows < size[3] ? y + rows : size[3],
-            x, x + columns < size[4] ? x + columns : size[4]};
+    return {n,
+            c,
+            z,
+            y,
+            y + rows < size[3] ? y + rows : size[3],
+            x,
+            x + columns < size[4] ? x + columns : size[4]};
   }
 };
 
@@ -125,7 +133,10 @@ class PlaneLines {
  public:
   PlaneLines(const Operand& image, const Window& window, const PlaneLine& line, int64_t rows,
              A* memory)
-      : image_(image), window_(window), line_(line), lines_(plane_lines(window, rows)),
+      : image_(image),
+        window_(window),
+        line_(line),
+        lines_(plane_lines(window, rows)),
         copies_(image, line.step, line.length, window.kernel[0] * lines_ + 1, memory) {}
   // Behind them.
   A* end() const { return zeros() + copies_.numbers(); }
@@ -155,9 +166,7 @@ class PlaneLines {
   }
 
  private:
-  TRN_INLINE A* place(int64_t kz, int64_t y) const {
-    return copies_.at(kz * lines_ + y - first_);
-  }
+  TRN_INLINE A* place(int64_t kz, int64_t y) const { return copies_.at(kz * lines_ + y - first_); }
   TRN_INLINE A* zeros() const { return copies_.at(window_.kernel[0] * lines_); }
 
   const Operand& image_;

@@ -27,11 +27,16 @@ struct Planes {
   PlaneBlock block, next;
 
   Planes(const Call& call, char* scratch)
-      : out(call.operand[0]), image(call.operand[1]), weight(call.operand[2].as<A>()),
-        bias(call.operand[3].absent() ? nullptr : call.operand[3].as<A>()), window(call.ints),
-        blocks(out, call.ints + kWindowInts), line(window, blocks.columns),
+      : out(call.operand[0]),
+        image(call.operand[1]),
+        weight(call.operand[2].as<A>()),
+        bias(call.operand[3].absent() ? nullptr : call.operand[3].as<A>()),
+        window(call.ints),
+        blocks(out, call.ints + kWindowInts),
+        line(window, blocks.columns),
         lines(image, window, line, blocks.rows, reinterpret_cast<A*>(scratch)),
-        results(lines.end()), pitch(blocks.columns + kPlaneRoom) {}
+        results(lines.end()),
+        pitch(blocks.columns + kPlaneRoom) {}
 
   // A run of results of one phase, from line y on.
   struct Run {
@@ -44,9 +49,7 @@ struct Planes {
     if (!run.direct) return results + (y - run.y) * pitch;
     return out.as<A>() + place_of(y);
   }
-  int64_t place_of(int64_t y) const {
-    return element_of(out, block, y) + block.x * out.strides[4];
-  }
+  int64_t place_of(int64_t y) const { return element_of(out, block, y) + block.x * out.strides[4]; }
   // What does not lie where the output has it goes there.
   void finish(const Run& run, int64_t count) const {
     if (run.direct) return;
@@ -161,8 +164,7 @@ struct Planes {
       for (int v = 0; v < vectors; ++v) sum[v] = L::all(start);
       for (int64_t t = 0; t < taps; ++t)
 #pragma GCC unroll 4
-        for (int v = 0; v < vectors; ++v)
-          sum[v] += L::at(from[t] + q + v * L::kEach) * factor[t];
+        for (int v = 0; v < vectors; ++v) sum[v] += L::at(from[t] + q + v * L::kEach) * factor[t];
       for (int v = 0; v < vectors; ++v) L::put(to + q + v * L::kEach, sum[v]);
     });
     finish(run, 1);

@@ -41,8 +41,8 @@ struct PlaneLine {
   // Where in a line's copy the first result of a phase meets tap k; -1 if nowhere.
   TRN_INLINE int64_t meets(const Window& w, int64_t phase, int64_t k) const {
     const int64_t s = w.stride[2];
-    const int64_t at = w.transposed ? phase + w.padding[2] - k * w.dilation[2]
-                                    : k * w.dilation[2] - w.padding[2];
+    const int64_t at =
+        w.transposed ? phase + w.padding[2] - k * w.dilation[2] : k * w.dilation[2] - w.padding[2];
     const int64_t whole = floor_part(at, s), rest = at - whole * s;
     if (w.transposed && rest) return -1;
     return rest * length + whole - low;

@@ -5,7 +5,8 @@
 // operands: sums [parts, channels, taps] of the kernel's type; results' gradient, image
 // [n, channels, d, h, w] of any strides. ints: a window (depthwise_window.h), then rows and columns
 // of a block of the gradient, the latter a multiple of kPlaneRoom, and channels of an item. Items
-// are (part of the images, channels): images are summed in order, channels of each pass as they lie.
+// are (part of the images, channels): images are summed in order, channels of each pass as they
+// lie.
 #include "depthwise_lines.h"
 
 namespace trn {
@@ -29,11 +30,15 @@ struct PlaneTaps {
   PlaneBlock block, next;
 
   PlaneTaps(const Call& call, char* scratch)
-      : grad(call.operand[1]), image(call.operand[2]), window(call.ints),
-        blocks(grad, call.ints + kWindowInts), line(window, blocks.columns),
+      : grad(call.operand[1]),
+        image(call.operand[2]),
+        window(call.ints),
+        blocks(grad, call.ints + kWindowInts),
+        line(window, blocks.columns),
         lines(image, window, line, blocks.rows, reinterpret_cast<A*>(scratch)),
         grads(grad, 1, blocks.columns, blocks.rows + 1, lines.end()),
-        none(grads.at(blocks.rows)), totals(none + blocks.columns) {}
+        none(grads.at(blocks.rows)),
+        totals(none + blocks.columns) {}
 
   void copy_grads() {
     grads.start(block.x);

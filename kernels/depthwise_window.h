@@ -13,7 +13,10 @@ struct Window {
   const int64_t *kernel, *stride, *padding, *dilation;
   bool transposed;
   TRN_INLINE explicit Window(const int64_t* ints)
-      : kernel(ints), stride(kernel + 3), padding(kernel + 6), dilation(kernel + 9),
+      : kernel(ints),
+        stride(kernel + 3),
+        padding(kernel + 6),
+        dilation(kernel + 9),
         transposed(ints[12]) {}
 
   TRN_INLINE int64_t taps() const { return kernel[0] * kernel[1] * kernel[2]; }

@@ -11,11 +11,17 @@ namespace {
 constexpr int kLanes = 16;
 
 template <class T>
-TRN_INLINE T absolute(T x) { return x < T(0) ? -x : x; }
+TRN_INLINE T absolute(T x) {
+  return x < T(0) ? -x : x;
+}
 template <class T>
-TRN_INLINE T sign(T x) { return static_cast<T>(x > T(0)) - static_cast<T>(x < T(0)); }
+TRN_INLINE T sign(T x) {
+  return static_cast<T>(x > T(0)) - static_cast<T>(x < T(0));
+}
 template <class T>
-TRN_INLINE T greater(T a, T b) { return a > b || a != a ? a : b; }
+TRN_INLINE T greater(T a, T b) {
+  return a > b || a != a ? a : b;
+}
 
 // What a norm does: a term of a difference, how terms combine, the distance of the sum, and the
 // gradient of a distance by one coordinate.
@@ -99,8 +105,8 @@ void cdist(const Call& call, const Range& range) {
   with_norm<T>(call, [&](auto norm) {
     for (int64_t row = range.begin; row < range.end; ++row)
       for (int64_t j = 0; j < n; ++j)
-        out.as<T>()[row * n + j] = distance(norm, a.as<T>() + row * width,
-                                            b.as<T>() + (row / m * n + j) * width, width);
+        out.as<T>()[row * n + j] =
+            distance(norm, a.as<T>() + row * width, b.as<T>() + (row / m * n + j) * width, width);
   });
 }
 

@@ -8,12 +8,26 @@ namespace trn {
 
 // Numbered as c10::ScalarType is, so that the operator layer converts with a cast (checked there).
 enum class DType : int8_t {
-  u8 = 0, i8 = 1, i16 = 2, i32 = 3, i64 = 4,
-  f16 = 5, f32 = 6, f64 = 7,
-  c32 = 8, c64 = 9, c128 = 10,  // complex of two f16, f32, f64
-  b8 = 11, bf16 = 15,
-  f8_e5m2 = 23, f8_e4m3fn = 24, f8_e5m2fnuz = 25, f8_e4m3fnuz = 26,
-  u16 = 27, u32 = 28, u64 = 29,
+  u8 = 0,
+  i8 = 1,
+  i16 = 2,
+  i32 = 3,
+  i64 = 4,
+  f16 = 5,
+  f32 = 6,
+  f64 = 7,
+  c32 = 8,
+  c64 = 9,
+  c128 = 10,  // complex of two f16, f32, f64
+  b8 = 11,
+  bf16 = 15,
+  f8_e5m2 = 23,
+  f8_e4m3fn = 24,
+  f8_e5m2fnuz = 25,
+  f8_e4m3fnuz = 26,
+  u16 = 27,
+  u32 = 28,
+  u64 = 29,
 };
 inline constexpr int kDTypes = 46;  // one past the largest c10::ScalarType
 
@@ -47,11 +61,25 @@ constexpr const char* dtype_name(DType t) {
 // Bytes of one element; 0 for a type without kernels.
 constexpr int64_t dtype_size(DType t) {
   switch (t) {
-    case DType::u8: case DType::i8: case DType::b8: case DType::f8_e5m2: case DType::f8_e4m3fn:
-    case DType::f8_e5m2fnuz: case DType::f8_e4m3fnuz: return 1;
-    case DType::i16: case DType::u16: case DType::f16: case DType::bf16: return 2;
-    case DType::i32: case DType::u32: case DType::f32: case DType::c32: return 4;
-    case DType::i64: case DType::u64: case DType::f64: case DType::c64: return 8;
+    case DType::u8:
+    case DType::i8:
+    case DType::b8:
+    case DType::f8_e5m2:
+    case DType::f8_e4m3fn:
+    case DType::f8_e5m2fnuz:
+    case DType::f8_e4m3fnuz: return 1;
+    case DType::i16:
+    case DType::u16:
+    case DType::f16:
+    case DType::bf16: return 2;
+    case DType::i32:
+    case DType::u32:
+    case DType::f32:
+    case DType::c32: return 4;
+    case DType::i64:
+    case DType::u64:
+    case DType::f64:
+    case DType::c64: return 8;
     case DType::c128: return 16;
   }
   return 0;

@@ -6,9 +6,12 @@
 namespace trn {
 namespace {
 
-template <class T> constexpr bool is_float = __is_same(T, float) || __is_same(T, double);
+template <class T>
+constexpr bool is_float = __is_same(T, float) || __is_same(T, double);
 
-#define TRN_F template <class T> TRN_INLINE T
+#define TRN_F        \
+  template <class T> \
+  TRN_INLINE T
 TRN_F maximum_of(T a, T b) { return a < b ? b : a; }
 TRN_F minimum_of(T a, T b) { return b < a ? b : a; }
 
@@ -128,14 +131,16 @@ TRN_F inverse_erf(T value) {
   double w = -__builtin_log((1 - x) * (1 + x)), p;
   if (w < 5) {
     w -= 2.5;
-    const double k[] = {2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06,
-                        0.00021858087, -0.00125372503, -0.00417768164, 0.246640727, 1.50140941};
+    const double k[] = {2.81022636e-08,  3.43273939e-07, -3.5233877e-06,
+                        -4.39150654e-06, 0.00021858087,  -0.00125372503,
+                        -0.00417768164,  0.246640727,    1.50140941};
     p = k[0];
     for (int i = 1; i < 9; ++i) p = k[i] + p * w;
   } else {
     w = __builtin_sqrt(w) - 3;
-    const double k[] = {-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844,
-                        0.00573950773, -0.0076224613, 0.00943887047, 1.00167406, 2.83297682};
+    const double k[] = {-0.000200214257, 0.000100950558, 0.00134934322,
+                        -0.00367342844,  0.00573950773,  -0.0076224613,
+                        0.00943887047,   1.00167406,     2.83297682};
     p = k[0];
     for (int i = 1; i < 9; ++i) p = k[i] + p * w;
   }
@@ -205,7 +210,8 @@ TRN_F mish_slope(T grad, T x) {
   return grad * (t + x * s * (T(1) - t * t));
 }
 // Where float has a function of its own, double has PyTorch's formula.
-template <class T> constexpr bool is_double = __is_same(T, double);
+template <class T>
+constexpr bool is_double = __is_same(T, double);
 TRN_F silu_of(T x) {
   if constexpr (is_double<T>) return x * m_sigmoid(x);
   else return fast_silu(x);
@@ -230,8 +236,7 @@ TRN_F gelu_by_tanh(T x) {
   // (1 + tanh(u)) / 2 = sigmoid(2 u), in which nothing cancels.
   if constexpr (is_double<T>)
     return x * m_sigmoid(1.59576912160573071176 * (x + 0.044715 * x * x * x));
-  else
-    return fast_gelu_tanh(x);
+  else return fast_gelu_tanh(x);
 }
 TRN_F gelu_tanh_slope(T grad, T x) {
   const T k = T(1.59576912160573071176), x2 = x * x;

@@ -24,7 +24,7 @@ namespace {
 #define TRN_MAP_BODY(type, name, arity, result, ...)                                          \
   static void loop_##name##_##type(void* out, const void* const* in, int64_t n,               \
                                    const Call& call) {                                        \
-    using T [[maybe_unused]] = StorageOf<DType::type>::type_;                                                \
+    using T [[maybe_unused]] = StorageOf<DType::type>::type_;                                 \
     using R = TRN_RESULT_##result;                                                            \
     R* o = static_cast<R*>(out);                                                              \
     [[maybe_unused]] const T* pa = static_cast<const T*>(arity > 0 ? in[0] : out);            \
@@ -39,27 +39,29 @@ namespace {
     }                                                                                         \
   }                                                                                           \
   static void run_##name##_##type(const Call& call, const Range& range) {                     \
-    using T [[maybe_unused]] = StorageOf<DType::type>::type_;                                                \
-    constexpr Map map{loop_##name##_##type, DType::type,                                      \
-                      DTypeOf<TRN_RESULT_##result>::value, arity};                            \
+    using T [[maybe_unused]] = StorageOf<DType::type>::type_;                                 \
+    constexpr Map map{loop_##name##_##type, DType::type, DTypeOf<TRN_RESULT_##result>::value, \
+                      arity};                                                                 \
     TRN_ISA_NAMESPACE::run_map(map, call, range);                                             \
   }                                                                                           \
   TRN_REGISTER(#name, DType::type, run_##name##_##type);
 
 // The same for f32 in Wides, and for bf16 where it lies.
-#define TRN_MAP_BODY_WIDE(type, name, arity, result, ...)                                     \
-  template <class S>                                                                          \
-  static void wide_##name(void* out, const void* const* in, int64_t n, const Call& call) {    \
-    using T = Wide;                                                                           \
-    [[maybe_unused]] const T p0(param<float>(call, 0)), p1(param<float>(call, 1));            \
-    by_wides<arity>(static_cast<S*>(out), reinterpret_cast<const S* const*>(in), n,           \
-                    [&](T a, [[maybe_unused]] T b, [[maybe_unused]] T c)                      \
-                        __attribute__((always_inline)) { return T(__VA_ARGS__); });           \
-  }                                                                                           \
-  static void run_##name##_##type(const Call& call, const Range& range) {                     \
-    constexpr Map map{wide_##name<float>, DType::f32, DType::f32, arity, wide_##name<bf16_t>};\
-    TRN_ISA_NAMESPACE::run_map(map, call, range);                                             \
-  }                                                                                           \
+#define TRN_MAP_BODY_WIDE(type, name, arity, result, ...)                                        \
+  template <class S>                                                                             \
+  static void wide_##name(void* out, const void* const* in, int64_t n, const Call& call) {       \
+    using T = Wide;                                                                              \
+    [[maybe_unused]] const T p0(param<float>(call, 0)), p1(param<float>(call, 1));               \
+    by_wides<arity>(                                                                             \
+        static_cast<S*>(out), reinterpret_cast<const S* const*>(in),                             \
+        n, [&](T a, [[maybe_unused]] T b, [[maybe_unused]] T c) __attribute__((always_inline)) { \
+          return T(__VA_ARGS__);                                                                 \
+        });                                                                                      \
+  }                                                                                              \
+  static void run_##name##_##type(const Call& call, const Range& range) {                        \
+    constexpr Map map{wide_##name<float>, DType::f32, DType::f32, arity, wide_##name<bf16_t>};   \
+    TRN_ISA_NAMESPACE::run_map(map, call, range);                                                \
+  }                                                                                              \
   TRN_REGISTER(#name, DType::type, run_##name##_##type);
 
 #define TRN_MAP(name, arity, types, result, cost, ...) \

@@ -44,10 +44,18 @@ struct EmbeddingBag {
   A *sum, *buffer;
 
   TRN_INLINE EmbeddingBag(const Call& c, char* scratch)
-      : out(c.operand[0]), offset2bag(c.operand[1]), bag_size(c.operand[2]),
-        max_indices(c.operand[3]), weight(c.operand[4]), indices(c.operand[5]),
-        offsets(c.operand[6]), samples(c.operand[7]), mode(c.ints[0]), padding(c.ints[1]),
-        sum(reinterpret_cast<A*>(scratch)), buffer(sum + kColumns) {}
+      : out(c.operand[0]),
+        offset2bag(c.operand[1]),
+        bag_size(c.operand[2]),
+        max_indices(c.operand[3]),
+        weight(c.operand[4]),
+        indices(c.operand[5]),
+        offsets(c.operand[6]),
+        samples(c.operand[7]),
+        mode(c.ints[0]),
+        padding(c.ints[1]),
+        sum(reinterpret_cast<A*>(scratch)),
+        buffer(sum + kColumns) {}
 
   // The bag, its entries marked and counted; what lies outside the table is reported.
   TRN_INLINE Bag open(int64_t b, Fault* fault) const {
@@ -139,7 +147,8 @@ void embedding_bag_samples(const Call& call, const Range& range) {
     const int64_t row = integer(call.operand[3], i), bag = integer(call.operand[4], i);
     A sum = 0;
     const bool inside = row >= 0 && row < weight.sizes[0] && bag >= 0 && bag < grad.sizes[0];
-    for (int64_t from = 0; from < grad.sizes[1] && inside && row != call.ints[0]; from += kColumns) {
+    for (int64_t from = 0; from < grad.sizes[1] && inside && row != call.ints[0];
+         from += kColumns) {
       const int64_t n = grad.sizes[1] - from < kColumns ? grad.sizes[1] - from : kColumns;
       const A* g = columns(grad, bag, from, n, first);
       const A* x = columns(weight, row, from, n, first + kColumns);

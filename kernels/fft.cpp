@@ -121,9 +121,13 @@ struct Transform {
   Planes<R> a, b, roots, turn;
 
   explicit Transform(const Call& c, char* scratch, int64_t lanes)
-      : call(c), kind(static_cast<Kind>(c.ints[0])), n(c.ints[1]), sign(c.ints[2]),
+      : call(c),
+        kind(static_cast<Kind>(c.ints[0])),
+        n(c.ints[1]),
+        sign(c.ints[2]),
         length(kind == kToReal ? line_length(c.operand[0]) : line_length(c.operand[1])),
-        packed(length == 2 * n), root_hop(packed ? 2 : 1) {
+        packed(length == 2 * n),
+        root_hop(packed ? 2 : 1) {
     R* at = reinterpret_cast<R*>(scratch);
     const auto planes = [&at](int64_t size) {
       const Planes<R> p{at, at + size};
@@ -206,8 +210,8 @@ struct Transform {
       fill_roots(turn, n, line % call.ints[4], call.ints[3], sign);
       for (int64_t k = 0; k < count; ++k) {
         const R x = re[k * lanes], y = im[k * lanes];
-        out[k] = C((x * turn.re[k] - y * turn.im[k]) * scale,
-                   (x * turn.im[k] + y * turn.re[k]) * scale);
+        out[k] =
+            C((x * turn.re[k] - y * turn.im[k]) * scale, (x * turn.im[k] + y * turn.re[k]) * scale);
       }
     } else {
       for (int64_t k = 0; k < count; ++k) out[k] = C(re[k * lanes] * scale, im[k * lanes] * scale);

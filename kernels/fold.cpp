@@ -1,5 +1,5 @@
-// im2col and col2im: the windows of an image as columns of a matrix, and their sum back into it. One,
-// two and three dimensions are three, with sizes of 1 in front.
+// im2col and col2im: the windows of an image as columns of a matrix, and their sum back into it.
+// One, two and three dimensions are three, with sizes of 1 in front.
 //
 // ints: kernel[3], stride[3], padding[3], dilation[3], output size[3].
 #include "blocks.h"
@@ -54,8 +54,7 @@ void im2col(const Call& call, const Range& range) {
         const U* line = plane + id * in.strides[2] + ih * in.strides[3] + ow * in.strides[4];
         const int64_t step = g.stride[2] * in.strides[4];
         __builtin_memset(to, 0, first * sizeof(U));
-        if (step == 1)
-          __builtin_memcpy(to + first, line + first, (last - first) * sizeof(U));
+        if (step == 1) __builtin_memcpy(to + first, line + first, (last - first) * sizeof(U));
         else
           for (int64_t w = first; w < last; ++w) to[w] = line[w * step];
         __builtin_memset(to + last, 0, (g.out[2] - last) * sizeof(U));

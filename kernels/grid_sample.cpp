@@ -45,7 +45,8 @@ TRN_INLINE Coordinate<T> clip(Coordinate<T> c, int64_t size) {
 template <class T>
 TRN_INLINE Coordinate<T> inside(Coordinate<T> c, int64_t size, int64_t padding, bool align) {
   if (padding == kReflection)
-    c = align ? reflect(c, T(0), static_cast<T>(size - 1)) : reflect(c, T(-0.5), static_cast<T>(size));
+    c = align ? reflect(c, T(0), static_cast<T>(size - 1))
+              : reflect(c, T(-0.5), static_cast<T>(size));
   return padding == kZeros ? c : clip(c, size);
 }
 template <class T>
@@ -85,7 +86,8 @@ TRN_INLINE void cubic_taps(AxisTaps<T>& a, Coordinate<T> c, int64_t size, int64_
   const auto near_slope = [&](T x) { return (T(3) * (k + T(2)) * x - T(2) * (k + T(3))) * x; };
   const auto far_slope = [&](T x) { return (T(3) * k * x - T(10) * k) * x + T(8) * k; };
   const T weight[4] = {far(t + T(1)), near(t), near(T(1) - t), far(T(2) - t)};
-  const T slope[4] = {far_slope(t + T(1)), near_slope(t), -near_slope(T(1) - t), -far_slope(T(2) - t)};
+  const T slope[4] = {far_slope(t + T(1)), near_slope(t), -near_slope(T(1) - t),
+                      -far_slope(T(2) - t)};
   a.count = 4;
   for (int i = 0; i < 4; ++i) {
     const T x = inside(Coordinate<T>{at + static_cast<T>(i - 1), T(1)}, size, padding, align).x;

@@ -1,6 +1,7 @@
 // Group normalisation: a row is a group's channels of one sample, each with its weight and bias.
 //
-// Tensors are [samples, channels, inner], dense. Items are groups; statistics are [samples, groups].
+// Tensors are [samples, channels, inner], dense. Items are groups; statistics are [samples,
+// groups].
 #include "rows.h"
 #include "wide_planes.h"
 

@@ -18,9 +18,8 @@ __attribute__((noinline)) void read_row(U* to, int64_t to_step, const U* from, i
                                         const Range& range) {
   if (to_step == 1 && from_step == 0 && step == 1 && sizes[1] == 1 && !wrap) {
     const int64_t dense[] = {sizes[0], 1};
-    return each_chosen(index, offset, 1, run, false, dense, range, [=](int64_t k, int64_t place) {
-      to[k] = place < 0 ? U{} : from[place];
-    });
+    return each_chosen(index, offset, 1, run, false, dense, range,
+                       [=](int64_t k, int64_t place) { to[k] = place < 0 ? U{} : from[place]; });
   }
   each_chosen(index, offset, step, run, wrap, sizes, range, [=](int64_t k, int64_t place) {
     to[k * to_step] = place < 0 ? U{} : from[k * from_step + place];
@@ -44,8 +43,8 @@ __attribute__((noinline)) void write_row(T* to, int64_t to_step, const T* from, 
   });
 }
 
-// Has all of what the next row's indices choose from fetched, where that is a small row that most of
-// them hit: at random they would wait for every line of it.
+// Has all of what the next row's indices choose from fetched, where that is a small row that most
+// of them hit: at random they would wait for every line of it.
 template <class T>
 TRN_INLINE void fetch_choices(const Operand& o, const T* row, int64_t run, const int64_t* sizes) {
   constexpr int64_t kLine = 64, kSmall = 16384, kSize = sizeof(T);
@@ -184,8 +183,10 @@ void index_put(const Call& call, const Range& range) {
   write<U>(call, range, [](const U&, const U& value) { return value; });
 }
 
+// clang-format off
 template <class T> inline constexpr bool is_complex = false;
 template <class R> inline constexpr bool is_complex<complex_t<R>> = true;
+// clang-format on
 
 template <class T>
 TRN_INLINE T plus(T a, T b) {
@@ -239,10 +240,8 @@ void scatter(const Call& call, const Range& range) {
     default: break;
   }
   if constexpr (!is_complex<T>) {
-    if (call.ints[2] == kMaximum)
-      write<T>(call, range, [](T a, T b) { return larger<T>(a, b); });
-    else
-      write<T>(call, range, [](T a, T b) { return smaller<T>(a, b); });
+    if (call.ints[2] == kMaximum) write<T>(call, range, [](T a, T b) { return larger<T>(a, b); });
+    else write<T>(call, range, [](T a, T b) { return smaller<T>(a, b); });
   }
 }
 

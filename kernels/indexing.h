@@ -82,8 +82,8 @@ TRN_INLINE int64_t chosen(const Call& call, const int64_t* offsets, int first, i
   return place;
 }
 
-// f(k, place) for each element k of a row of `run`, with the place that the one index operand, at an
-// element offset and with a step, chooses there: -1 after reporting an index out of range.
+// f(k, place) for each element k of a row of `run`, with the place that the one index operand, at
+// an element offset and with a step, chooses there: -1 after reporting an index out of range.
 template <class F>
 TRN_INLINE void each_chosen(const Operand& o, int64_t offset, int64_t step, int64_t run, bool wrap,
                             const int64_t* sizes, const Range& range, F f) {
@@ -117,11 +117,11 @@ struct Wide {
 };
 
 // Kernels that only move are registered by element size, under the unsigned type of that size.
-#define TRN_REGISTER_BY_SIZE(name)                  \
-  TRN_REGISTER(#name, DType::u8, name<uint8_t>);    \
-  TRN_REGISTER(#name, DType::u16, name<uint16_t>);  \
-  TRN_REGISTER(#name, DType::u32, name<uint32_t>);  \
-  TRN_REGISTER(#name, DType::u64, name<uint64_t>);  \
+#define TRN_REGISTER_BY_SIZE(name)                 \
+  TRN_REGISTER(#name, DType::u8, name<uint8_t>);   \
+  TRN_REGISTER(#name, DType::u16, name<uint16_t>); \
+  TRN_REGISTER(#name, DType::u32, name<uint32_t>); \
+  TRN_REGISTER(#name, DType::u64, name<uint64_t>); \
   TRN_REGISTER(#name, DType::c128, name<Wide>)
 
 }  // namespace

@@ -61,11 +61,11 @@ struct Kernel;
 // The kernel says above its definition what operands, ints and reals mean to it.
 struct Call {
   const Kernel* kernel;
-  int64_t work;       // independent items; the driver hands out ranges of [0, work)
-  int64_t grain;      // fewest items worth a thread of their own
-  int32_t noperands;  // operands [0, noperands) are valid
-  int32_t noutputs;   // of these the first are written (and may be read)
-  int32_t site;       // who launched it: see ops/launch.h; 0 is unknown
+  int64_t work;           // independent items; the driver hands out ranges of [0, work)
+  int64_t grain;          // fewest items worth a thread of their own
+  int32_t noperands;      // operands [0, noperands) are valid
+  int32_t noutputs;       // of these the first are written (and may be read)
+  int32_t site;           // who launched it: see ops/launch.h; 0 is unknown
   int16_t nints, nreals;  // of ints and reals the first are valid
   int64_t ints[kMaxInts];
   double reals[kMaxReals];
@@ -100,7 +100,8 @@ struct Kernel {
 };
 
 // Adds a kernel to the registry; used through TRN_KERNEL at namespace scope only.
-bool register_kernel(const char* name, DType dtype, Isa isa, void (*run)(const Call&, const Range&));
+bool register_kernel(const char* name, DType dtype, Isa isa,
+                     void (*run)(const Call&, const Range&));
 
 // The best kernel of a name and type on this processor within TRN_KERNELS, or null. Thread-safe.
 const Kernel* find_kernel(const char* name, DType dtype);
@@ -135,17 +136,17 @@ void set_active_isa(Isa isa);
 
 // TRN_KERNEL(softmax, f32)(const Call& call, const Range& range) { ... }
 // defines and registers the kernel softmax_f32_<isa of this file>.
-#define TRN_KERNEL(name, type)                                                                  \
-  static void name##_##type(const ::trn::Call& call, const ::trn::Range& range);               \
-  [[maybe_unused]] static const bool registered_##name##_##type = ::trn::register_kernel(      \
-      #name, ::trn::DType::type, ::trn::Isa::TRN_ISA, name##_##type);                          \
+#define TRN_KERNEL(name, type)                                                               \
+  static void name##_##type(const ::trn::Call& call, const ::trn::Range& range);             \
+  [[maybe_unused]] static const bool registered_##name##_##type =                            \
+      ::trn::register_kernel(#name, ::trn::DType::type, ::trn::Isa::TRN_ISA, name##_##type); \
   static void name##_##type
 // Registers an existing function, e.g. an instance of a template, under a name and a type.
-#define TRN_REGISTER(name, type, ...)                                                 \
-  [[maybe_unused]] static const bool TRN_CONCAT(registered_, __COUNTER__) =           \
+#define TRN_REGISTER(name, type, ...)                                       \
+  [[maybe_unused]] static const bool TRN_CONCAT(registered_, __COUNTER__) = \
       ::trn::register_kernel(name, type, ::trn::Isa::TRN_ISA, __VA_ARGS__)
 // Registers both instances of a template under its own name: float, which halves compute in, and
 // double.
-#define TRN_REGISTER_REALS(name)                         \
-  TRN_REGISTER(#name, ::trn::DType::f32, name<float>);   \
+#define TRN_REGISTER_REALS(name)                       \
+  TRN_REGISTER(#name, ::trn::DType::f32, name<float>); \
   TRN_REGISTER(#name, ::trn::DType::f64, name<double>)

@@ -10,10 +10,13 @@
 namespace trn {
 namespace {
 
+// clang-format off
 template <class T> struct RealOf { using type = T; };
 template <class R> struct RealOf<complex_t<R>> { using type = R; };
 template <class T> using real_t = typename RealOf<T>::type;
+// clang-format on
 
+// clang-format off
 template <class R> TRN_INLINE R conj_of(R x) { return x; }
 template <class R> TRN_INLINE complex_t<R> conj_of(complex_t<R> x) { return {x.re, -x.im}; }
 template <class R> TRN_INLINE R real_of(R x) { return x; }
@@ -24,15 +27,23 @@ template <class R> TRN_INLINE R square_of(R x) { return x * x; }
 template <class R> TRN_INLINE R square_of(complex_t<R> x) { return x.re * x.re + x.im * x.im; }
 template <class R> TRN_INLINE R size_of(R x) { return m_fabs(x); }
 template <class R> TRN_INLINE R size_of(complex_t<R> x) { return m_hypot(x.re, x.im); }
+// clang-format on
 // |re| + |im|: what pivots are chosen by.
+// clang-format off
 template <class R> TRN_INLINE R cheap_size(R x) { return m_fabs(x); }
 template <class R> TRN_INLINE R cheap_size(complex_t<R> x) { return m_fabs(x.re) + m_fabs(x.im); }
+// clang-format on
 
+// clang-format off
 template <class R> TRN_INLINE R times(R x, R r) { return x * r; }
-template <class R> TRN_INLINE complex_t<R> times(complex_t<R> x, R r) { return {x.re * r, x.im * r}; }
+template <class R> TRN_INLINE complex_t<R> times(complex_t<R> x, R r) {
+  return {x.re * r, x.im * r};
+}
 template <class R> TRN_INLINE R divided(R a, R b) { return a / b; }
+// clang-format on
 // Smith's: divides by the larger part first, so that nothing overflows on the way.
-template <class R> TRN_INLINE complex_t<R> divided(complex_t<R> a, complex_t<R> b) {
+template <class R>
+TRN_INLINE complex_t<R> divided(complex_t<R> a, complex_t<R> b) {
   if (m_fabs(b.re) >= m_fabs(b.im)) {
     const R r = b.im / b.re, d = b.re + b.im * r;
     return {(a.re + a.im * r) / d, (a.im - a.re * r) / d};
@@ -41,7 +52,8 @@ template <class R> TRN_INLINE complex_t<R> divided(complex_t<R> a, complex_t<R> 
   return {(a.re * r + a.im) / d, (a.im * r - a.re) / d};
 }
 
-template <class T> constexpr real_t<T> epsilon() {
+template <class T>
+constexpr real_t<T> epsilon() {
   return sizeof(real_t<T>) == 4 ? real_t<T>(5.9604645e-8) : real_t<T>(1.1102230246251565e-16);
 }
 
@@ -162,7 +174,7 @@ TRN_INLINE void reflect(T& first, T* rest, const T* x, T tau, int64_t n) {
 }  // namespace
 }  // namespace trn
 
-#define TRN_REGISTER_LINALG(name, fn)               \
+#define TRN_REGISTER_LINALG(name, fn)                 \
   TRN_REGISTER(#name, ::trn::DType::f32, fn<float>);  \
   TRN_REGISTER(#name, ::trn::DType::f64, fn<double>); \
   TRN_REGISTER_COMPLEX(name, fn)

@@ -14,7 +14,8 @@ TRN_INLINE A get(const Operand& o, int64_t offset) {
 }
 
 TRN_INLINE int64_t target_of(const Operand& t, int64_t i) {
-  return t.dtype == DType::u8 ? t.as<uint8_t>()[i * t.strides[0]] : t.as<int64_t>()[i * t.strides[0]];
+  return t.dtype == DType::u8 ? t.as<uint8_t>()[i * t.strides[0]]
+                              : t.as<int64_t>()[i * t.strides[0]];
 }
 
 // operands: losses [n], weights [n] of the kernel's type; input [n, classes], target [n], weight

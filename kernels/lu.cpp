@@ -52,8 +52,8 @@ void lu_exchange(const Call& call, const Range& range) {
     const Matrix<T> a = matrix_of<T>(call.operand[0], b);
     for (int64_t s = 0; s < k; ++s) {
       const int64_t i = call.ints[1] ? k - 1 - s : s;
-      const int64_t p = pivots.as<int32_t>()[b * pivots.strides[0] + i * pivots.strides[1]] - 1 -
-                        call.ints[0];
+      const int64_t p =
+          pivots.as<int32_t>()[b * pivots.strides[0] + i * pivots.strides[1]] - 1 - call.ints[0];
       if (p < 0 || p >= a.rows) {
         range.fault->report(FaultKind::index_out_of_range, p, a.rows);
         continue;

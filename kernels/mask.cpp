@@ -62,13 +62,12 @@ TRN_INLINE void each_true(const Call& call, const Range& range, const Operand& m
 // ints[0]: elements of a chunk; ints[1]: rows of out, the rest is dropped.
 void nonzero(const Call& call, const Range& range) {
   const Operand &out = call.operand[0], &mask = call.operand[1];
-  each_true(call, range, mask, 1, 2, call.operand[2],
-            [&](int64_t rank, const Walk& w, int64_t k) {
-              if (rank >= call.ints[1]) return;
-              int64_t* row = out.as<int64_t>() + rank * out.strides[0];
-              for (int d = 0; d < mask.ndim; ++d)
-                row[d * out.strides[1]] = w.at(d) + (d == mask.ndim - 1 ? k : 0);
-            });
+  each_true(call, range, mask, 1, 2, call.operand[2], [&](int64_t rank, const Walk& w, int64_t k) {
+    if (rank >= call.ints[1]) return;
+    int64_t* row = out.as<int64_t>() + rank * out.strides[0];
+    for (int d = 0; d < mask.ndim; ++d)
+      row[d * out.strides[1]] = w.at(d) + (d == mask.ndim - 1 ? k : 0);
+  });
 }
 
 // The selected elements one after the other. operands: out (dense), mask, self of the mask's
@@ -92,10 +91,8 @@ void masked_scatter(const Call& call, const Range& range) {
   const int64_t available = source.numel();
   each_true(call, range, call.operand[1], 1, 2, call.operand[3],
             [&](int64_t rank, const Walk& w, int64_t k) {
-              if (rank < available)
-                self[w.offset[0] + k * w.step(0)] = source.as<U>()[rank];
-              else
-                range.fault->report(FaultKind::index_out_of_range, rank, available);
+              if (rank < available) self[w.offset[0] + k * w.step(0)] = source.as<U>()[rank];
+              else range.fault->report(FaultKind::index_out_of_range, rank, available);
             });
 }
 

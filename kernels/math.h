@@ -63,7 +63,8 @@ TRN_INLINE V raised_exp(V x, V little = V(0.f)) {
 
 template <class V>
 TRN_INLINE V fast_exp(V x) {
-  // Towards 1 first and then back, so that results from the largest to the subnormal come out whole.
+  // Towards 1 first and then back, so that results from the largest to the subnormal come out
+  // whole.
   const V rounder = if_less(x, V(0.f), V(kRounder + 127 + 32), V(kRounder + 127 - 32));
   const V y = scaled_exp(x, V(0.f), rounder) * if_less(x, V(0.f), V(kLower), V(kRaise));
   return if_less(x, V(-104.f), V(0.f), if_less(V(89.f), x, V(__builtin_inff()), y));
@@ -184,22 +185,26 @@ TRN_INLINE double m_sigmoid(double x) { return 1.0 / (1.0 + __builtin_exp(-x)); 
 TRN_INLINE float m_expm1(float x) { return fast_expm1(x); }
 TRN_INLINE double m_expm1(double x) { return __builtin_expm1(x); }
 
-#define TRN_LIBM1(name)                                                   \
-  TRN_INLINE float m_##name(float x) { return __builtin_##name##f(x); }   \
+#define TRN_LIBM1(name)                                                 \
+  TRN_INLINE float m_##name(float x) { return __builtin_##name##f(x); } \
   TRN_INLINE double m_##name(double x) { return __builtin_##name(x); }
+// clang-format off
 TRN_LIBM1(acos) TRN_LIBM1(acosh) TRN_LIBM1(asin) TRN_LIBM1(asinh) TRN_LIBM1(atan)
 TRN_LIBM1(atanh) TRN_LIBM1(cosh) TRN_LIBM1(sinh) TRN_LIBM1(tan) TRN_LIBM1(sin) TRN_LIBM1(cos)
 TRN_LIBM1(log2) TRN_LIBM1(log10) TRN_LIBM1(log1p) TRN_LIBM1(exp2)
 TRN_LIBM1(sqrt) TRN_LIBM1(floor) TRN_LIBM1(ceil) TRN_LIBM1(trunc) TRN_LIBM1(nearbyint)
-TRN_LIBM1(fabs)
+TRN_LIBM1(fabs);
+// clang-format on
 #undef TRN_LIBM1
 TRN_INLINE float m_erfc(float x) { return static_cast<float>(__builtin_erfc(x)); }
 TRN_INLINE double m_erfc(double x) { return __builtin_erfc(x); }
-#define TRN_LIBM2(name)                                                                     \
-  TRN_INLINE float m_##name(float x, float y) { return __builtin_##name##f(x, y); }         \
+#define TRN_LIBM2(name)                                                             \
+  TRN_INLINE float m_##name(float x, float y) { return __builtin_##name##f(x, y); } \
   TRN_INLINE double m_##name(double x, double y) { return __builtin_##name(x, y); }
+// clang-format off
 TRN_LIBM2(atan2) TRN_LIBM2(pow) TRN_LIBM2(fmod) TRN_LIBM2(hypot) TRN_LIBM2(nextafter)
-TRN_LIBM2(copysign)
+TRN_LIBM2(copysign);
+// clang-format on
 #undef TRN_LIBM2
 
 template <class T>

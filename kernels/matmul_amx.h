@@ -13,10 +13,10 @@ namespace trn {
 namespace {
 
 // Tiles 0 to 3 are sums, 4 and 5 rows of A, 6 and 7 columns of B.
-#define TRN_TILE_PRODUCTS(c, a, b)                       \
-  do {                                                   \
+#define TRN_TILE_PRODUCTS(c, a, b)                          \
+  do {                                                      \
     if constexpr (Math::kPer == 4) TRN_TILE_BYTES(c, a, b); \
-    else TRN_TILE_PAIRS(c, a, b);                        \
+    else TRN_TILE_PAIRS(c, a, b);                           \
   } while (0)
 
 // The Math class of bfloat16 (PairMath) or of bytes (ByteMath), multiplied by tiles.
@@ -68,9 +68,8 @@ struct Tiled : Math {
   // `units` of k of `rows` rows at `a`, `row` bytes apart, times a strip. Memory of whole tiles of
   // rows can be read; what it holds beyond `rows` does not matter. To is Blocked::To.
   template <int down, int across, class To>
-  __attribute__((noinline)) static void multiply_tile(const char* a, int64_t row,
-                                                      const uint32_t* b, int64_t units,
-                                                      int64_t rows, const To& to) {
+  __attribute__((noinline)) static void multiply_tile(const char* a, int64_t row, const uint32_t* b,
+                                                      int64_t units, int64_t rows, const To& to) {
     const bool whole = rows >= down * kTileHeight;  // so sums have memory for all rows
     tile_fence();
     if (to.add && whole) load_sums<down, across>(to.sums, to.stride);
@@ -88,8 +87,8 @@ struct Tiled : Math {
       // What lies behind the end of a row is not zero, and may be NaN.
       alignas(64) char end[down * kTileHeight][kTileBytes];
       for (int r = 0; r < down * kTileHeight; ++r)
-        _mm512_store_si512(end[r], _mm512_maskz_loadu_epi8((1ull << left) - 1,
-                                                           a + r * row + steps * kTileBytes));
+        _mm512_store_si512(
+            end[r], _mm512_maskz_loadu_epi8((1ull << left) - 1, a + r * row + steps * kTileBytes));
       tile_fence();
       add_step<down, across>(end[0], kTileBytes, b + steps * kUnits * kStripUnits);
     }

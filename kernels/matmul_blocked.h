@@ -39,9 +39,15 @@ TRN_INLINE Operand matrix_of(const Operand& o, int64_t batch) {
 
 TRN_INLINE Problem problem_of(const Call& call, int64_t batch) {
   const Operand &c = call.operand[0], &a = call.operand[1];
-  return {matrix_of(c, batch), matrix_of(a, batch), matrix_of(call.operand[2], batch),
-          matrix_of(call.operand[3], batch), c.sizes[1], c.sizes[2], a.sizes[2],
-          call.reals[0], call.reals[1]};
+  return {matrix_of(c, batch),
+          matrix_of(a, batch),
+          matrix_of(call.operand[2], batch),
+          matrix_of(call.operand[3], batch),
+          c.sizes[1],
+          c.sizes[2],
+          a.sizes[2],
+          call.reals[0],
+          call.reals[1]};
 }
 
 // C[row, column...] = alpha * sums + beta * D for `n` dense sums.
@@ -69,11 +75,11 @@ void write_row(const Problem& p, A* sums, int64_t row, int64_t column, int64_t n
 template <class Math>
 struct Blocked : Packing<Math> {
   using P = Packing<Math>;
-  using typename P::S, typename P::U, typename P::A;
-  using typename P::UV, typename P::AV, typename P::Rows;
   using P::kLanes, P::kColumns, P::kPer, P::kDirect, P::kUnitBytes;
   using P::kTiled, P::kBlockRows, P::kStepUnits;
   using P::pack, P::pack_across, P::rows_of;
+  using typename P::S, typename P::U, typename P::A;
+  using typename P::UV, typename P::AV, typename P::Rows;
   static constexpr int64_t kStrip = kMaxDepth * kColumns;
 
   // Where a register tile goes: added to sums that are there already or not, kept as sums or, if
@@ -106,8 +112,7 @@ struct Blocked : Packing<Math> {
       for (int r = 0; r < rows; ++r) {
         const U x = unit_at(by_units ? a + r * sizeof(U) : group[r / 4] + r % 4 * row_bytes);
 #pragma GCC unroll 2
-        for (int v = 0; v < vectors; ++v)
-          sum[r][v] = Math::multiply(sum[r][v], row[v], x);
+        for (int v = 0; v < vectors; ++v) sum[r][v] = Math::multiply(sum[r][v], row[v], x);
       }
     };
     for (int64_t p = to.tail ? 1 : 0; p < units; ++p) {
@@ -173,8 +178,8 @@ struct Blocked : Packing<Math> {
       for (int64_t r = 0; r < rows; r += kLanes) {
         AV sum{};
         for (int64_t u = 0; u < units; ++u)
-          sum = Math::sum_up(
-              sum, *reinterpret_cast<const UV*>(a.at + u * kUnitBytes + r * sizeof(U)));
+          sum = Math::sum_up(sum,
+                             *reinterpret_cast<const UV*>(a.at + u * kUnitBytes + r * sizeof(U)));
         *reinterpret_cast<AV*>(sums + r) = sum;
       }
       return;
@@ -253,15 +258,15 @@ struct Blocked : Packing<Math> {
         S* out = nullptr;
         if constexpr (kDirect)
           if (last && height % kBlockRows == 0) out = from.out(i0);
-        To to{nullptr, stride, a.tail, block > 0, nullptr, 0, 0, nullptr, nullptr,
-              nullptr};
+        To to{nullptr, stride, a.tail, block > 0, nullptr, 0, 0, nullptr, nullptr, nullptr};
         // What comes next: rows of A, and of the next block a part of B as large as these rows.
         const bool more = i0 + height < m;
         const Area next_a = more    ? from.area_of_a(i0 + height, m - i0 - height, block)
                             : !last ? from.area_of_a(0, m, block + 1)
                                     : Area();
         const Area next_b = last ? Area() : from.area_of_b(block + 1);
-        const int64_t tiles = (height + kBlockRows - 1) / kBlockRows * ((n + kColumns - 1) / kColumns);
+        const int64_t tiles =
+            (height + kBlockRows - 1) / kBlockRows * ((n + kColumns - 1) / kColumns);
         int64_t tile = 0;
         for (int64_t j = 0; j < n; j += kColumns)
           for (int64_t i = 0; i < height; i += kBlockRows, ++tile) {

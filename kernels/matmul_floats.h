@@ -4,10 +4,10 @@
 #include "matmul_thin.h"
 
 // TRN_REGISTER_FLOATS, but for bfloat16 where <family>_avx512_dot.cpp takes it.
-#define TRN_REGISTER_FLOATS_BUT_DOT(name, fn)                                      \
-  TRN_REGISTER(#name, ::trn::DType::f32, fn<float>);                               \
-  TRN_REGISTER(#name, ::trn::DType::f64, fn<double>);                              \
-  TRN_REGISTER(#name, ::trn::DType::f16, fn<::trn::f16_t>);                        \
+#define TRN_REGISTER_FLOATS_BUT_DOT(name, fn)               \
+  TRN_REGISTER(#name, ::trn::DType::f32, fn<float>);        \
+  TRN_REGISTER(#name, ::trn::DType::f64, fn<double>);       \
+  TRN_REGISTER(#name, ::trn::DType::f16, fn<::trn::f16_t>); \
   TRN_REGISTER_IF(TRN_NO_DOT, #name, ::trn::DType::bf16, fn<::trn::bf16_t>)
 
 namespace trn {
@@ -50,8 +50,8 @@ struct FloatMath {
       }
     }
   }
-  TRN_INLINE static void finish(const Problem& p, Sum* sums, int64_t row, int64_t column,
-                                int64_t n, Sum* buffer) {
+  TRN_INLINE static void finish(const Problem& p, Sum* sums, int64_t row, int64_t column, int64_t n,
+                                Sum* buffer) {
     write_row<Sum>(p, sums, row, column, n, false, buffer);
   }
 };

@@ -12,9 +12,7 @@ namespace {
 using Units = Vec<uint32_t>::Type;
 using Floats = Vec<float>::Type;
 
-TRN_INLINE uint32_t low_bits(int64_t n) {
-  return n >= 32 ? ~0u : (1u << n) - 1;
-}
+TRN_INLINE uint32_t low_bits(int64_t n) { return n >= 32 ? ~0u : (1u << n) - 1; }
 
 // Dot products of the thin factor's rows, left in bfloat16, with columns of y.
 struct PairDots {

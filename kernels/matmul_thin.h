@@ -77,8 +77,8 @@ struct Thin {
   static constexpr int kLanes = Vec<A>::kLanes;
   static constexpr int64_t kStrip = 1024;  // of k: 16 rows of floats are 64 KiB
   static constexpr int64_t kMost = 512;    // columns of an item at most
-  static constexpr int kGroup = 4;         // rows and columns (or vectors of them) computed together
-  static constexpr int64_t kRun = 16;      // of k between two visits of the sums
+  static constexpr int kGroup = 4;     // rows and columns (or vectors of them) computed together
+  static constexpr int64_t kRun = 16;  // of k between two visits of the sums
   static_assert(sizeof(L) <= sizeof(A));
 
   TRN_INLINE static V load(const S* p) { return PlainDots<S, A>::load(p); }
@@ -153,8 +153,7 @@ struct Thin {
     for (int64_t q = 0; q < depth; ++q)
       for (int64_t i = 0; i < rows; ++i)
         for (int64_t j = 0; j < n; ++j)
-          sums[i * kMost + j] +=
-              left[i * kStrip + q] * static_cast<A>(y[q * step + j * column]);
+          sums[i * kMost + j] += left[i * kStrip + q] * static_cast<A>(y[q * step + j * column]);
   }
 
   // Columns [j0, j0 + width) of the longer side.
@@ -173,11 +172,11 @@ struct Thin {
       const int64_t depth = p.k - k0 < kStrip ? p.k - k0 : kStrip;
       const DType type = yk == 1 ? DTypeOf<L>::value : DTypeOf<A>::value;
       for (int64_t i = 0; i < rows; ++i)
-        TRN_ISA_NAMESPACE::convert_run(reinterpret_cast<char*>(left) + i * kStrip * dtype_size(type),
-                                       type, 1, x.as<S>() + i * xr + k0 * xk, x.dtype, xk, depth);
+        TRN_ISA_NAMESPACE::convert_run(
+            reinterpret_cast<char*>(left) + i * kStrip * dtype_size(type), type, 1,
+            x.as<S>() + i * xr + k0 * xk, x.dtype, xk, depth);
       const S* from = y.as<S>() + j0 * yc + k0 * yk;
-      if (yk == 1)
-        strip_of_dots(reinterpret_cast<const L*>(left), from, yc, rows, n, depth, sums);
+      if (yk == 1) strip_of_dots(reinterpret_cast<const L*>(left), from, yc, rows, n, depth, sums);
       else if (yc == 1) strip_of_updates(left, from, yk, rows, n, depth, sums);
       else strip_of_scalars(left, from, yk, yc, rows, n, depth, sums);
     }
@@ -194,7 +193,7 @@ void multiply_thin(const Call& call, const Range& range) {
   const int64_t items = (longer + width - 1) / width;
   for (int64_t i = range.begin; i < range.end; ++i)
     Thin<S, acc_t<S>, Dots>::multiply(problem_of(call, i / items), i % items * width, width,
-                                range.scratch);
+                                      range.scratch);
 }
 
 }  // namespace

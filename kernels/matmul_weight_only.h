@@ -210,8 +210,7 @@ void multiply_weights(const Call& call, const Range& range) {
     const int64_t columns = left < call.ints[1] ? left : call.ints[1];
     if (call.operand[0].sizes[1] <= FewRows<Weights>::kMost)
       FewRows<Weights>::multiply(call, j0, columns, range.scratch);
-    else
-      multiply_widened<FloatWeights, Weights>(call, j0, columns, range.scratch);
+    else multiply_widened<FloatWeights, Weights>(call, j0, columns, range.scratch);
   }
 }
 

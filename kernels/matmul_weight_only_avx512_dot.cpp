@@ -251,8 +251,7 @@ void multiply_halves(const Call& call, const Range& range) {
     const int64_t columns = left < call.ints[1] ? left : call.ints[1];
     if (call.operand[0].sizes[1] <= kMostRows)
       stream_weights<Weights, Dots>(call, j0, columns, range.scratch);
-    else
-      multiply_widened<PairWeights, Weights>(call, j0, columns, range.scratch);
+    else multiply_widened<PairWeights, Weights>(call, j0, columns, range.scratch);
   }
 }
 

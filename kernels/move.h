@@ -156,7 +156,7 @@ TRN_INLINE void move_rows(const Moves& m, const Call& call, const Range& range, 
 // Blocks of dimension `d`, along which the source is dense, and the last one, along which the
 // destination is.
 inline void move_blocks(Moves m, int d, const Call& call, const Range& range, char* dst,
-                         const char* src) {
+                        const char* src) {
   // Whole lines of both sides, and more of the side that is written; few pages at a time.
   const int last = m.ndim - 1;
   const int64_t bytes = m.bytes, width = bytes < 8 ? 128 / bytes : 16, height = 128;

@@ -24,10 +24,8 @@ struct Blocks {
 
 template <class F>
 TRN_INLINE void blocks_of(int64_t length, F f) {
-  if (length <= kWhole)
-    f(int64_t{0}, length);
-  else
-    by_blocks(length, f);
+  if (length <= kWhole) f(int64_t{0}, length);
+  else by_blocks(length, f);
 }
 
 // Mean and reciprocal deviation of a dense row.
@@ -138,10 +136,8 @@ void row_norm_backward(const Call& call, const Range& range) {
                           : row_norm_backward_wide<S, true>(call, range);
         }))
       return;
-  if (weight.absent())
-    row_gradients<A, false>(call, range);
-  else
-    row_gradients<A, true>(call, range);
+  if (weight.absent()) row_gradients<A, false>(call, range);
+  else row_gradients<A, true>(call, range);
 }
 
 // Gradients of weight and bias: sums over rows of grad * normalised and of grad, a part of the rows
@@ -175,7 +171,8 @@ void row_norm_weights(const Call& call, const Range& range) {
         // Sums of A are of at most 64 terms.
         if ((row - begin) % 64 != 63 && row + 1 != end) continue;
         for (int64_t k = 0; k < n; ++k) {
-          sums[i + k] += static_cast<double>(w[k]), sums[length + i + k] += static_cast<double>(b[k]);
+          sums[i + k] += static_cast<double>(w[k]),
+              sums[length + i + k] += static_cast<double>(b[k]);
           w[k] = b[k] = 0;
         }
       }

@@ -24,16 +24,20 @@ void row_norm_wide(const Call& call, const Range& range) {
     S* y = call.operand[0].as<S>() + row * length;
     double centre = 0;
     if (centred)
-      centre = sum_by_wides(length, [&](int64_t i) __attribute__((always_inline)) {
-                 fetch_wide(x + length + i);
-                 return load_wide(x + i);
-               }) / static_cast<double>(length);
+      centre = sum_by_wides(
+                   length,
+                   [&](int64_t i) __attribute__((always_inline)) {
+                     fetch_wide(x + length + i);
+                     return load_wide(x + i);
+                   }) /
+               static_cast<double>(length);
     const Wide shift(static_cast<float>(centre));
-    const double squares = sum_by_wides(length, [&](int64_t i) __attribute__((always_inline)) {
-      if (!centred) fetch_wide(x + length + i);
-      const Wide d = load_wide(x + i) - shift;
-      return d * d;
-    });
+    const double squares = sum_by_wides(
+        length, [&](int64_t i) __attribute__((always_inline)) {
+          if (!centred) fetch_wide(x + length + i);
+          const Wide d = load_wide(x + i) - shift;
+          return d * d;
+        });
     const double deviation =
         1 / __builtin_sqrt(squares / static_cast<double>(length) + call.reals[0]);
     if (!mean.absent()) set(mean, row, centre);
@@ -67,18 +71,19 @@ void row_norm_backward_wide(const Call& call, const Range& range) {
       else return g;
     };
     TwoSums sums;
-    sum_by_wides(length, sums, [&](int64_t i, Wide& a, Wide& b) __attribute__((always_inline)) {
-      fetch_wide(grad + length + i);
-      fetch_wide(x + length + i);
-      const Wide g = weighted(i);
-      a = a + g;
-      b = b + g * ((load_wide(x + i) - shift) * scale);
-    });
+    sum_by_wides(
+        length, sums, [&](int64_t i, Wide & a, Wide & b) __attribute__((always_inline)) {
+          fetch_wide(grad + length + i);
+          fetch_wide(x + length + i);
+          const Wide g = weighted(i);
+          a = a + g;
+          b = b + g * ((load_wide(x + i) - shift) * scale);
+        });
     const Wide mean_g(centred ? static_cast<float>(sums.first / count) : 0.f);
     const Wide mean_gx(static_cast<float>(sums.second / count));
     for (int64_t i = 0; i < length; i += kWide)
-      store_wide(y + i, (weighted(i) - mean_g - (load_wide(x + i) - shift) * scale * mean_gx) *
-                            scale);
+      store_wide(y + i,
+                 (weighted(i) - mean_g - (load_wide(x + i) - shift) * scale * mean_gx) * scale);
   }
 }
 

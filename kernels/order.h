@@ -7,13 +7,16 @@
 namespace trn {
 namespace {
 
+// clang-format off
 template <int Bytes> struct UnsignedOf;
 template <> struct UnsignedOf<1> { using type = uint8_t; };
 template <> struct UnsignedOf<2> { using type = uint16_t; };
 template <> struct UnsignedOf<4> { using type = uint32_t; };
 template <> struct UnsignedOf<8> { using type = uint64_t; };
 template <class T> using key_t = typename UnsignedOf<sizeof(T)>::type;
+// clang-format on
 
+// clang-format off
 template <class T> inline constexpr bool is_signed_int = static_cast<T>(-1) < static_cast<T>(0);
 template <> inline constexpr bool is_signed_int<bool> = false;
 template <class T> inline constexpr bool is_floating = false;
@@ -21,10 +24,13 @@ template <> inline constexpr bool is_floating<float> = true;
 template <> inline constexpr bool is_floating<double> = true;
 template <> inline constexpr bool is_floating<f16_t> = true;
 template <> inline constexpr bool is_floating<bf16_t> = true;
+// clang-format on
 
-template <class K> inline constexpr K kSignBit = static_cast<K>(K{1} << (8 * sizeof(K) - 1));
+template <class K>
+inline constexpr K kSignBit = static_cast<K>(K{1} << (8 * sizeof(K) - 1));
 // The key of every NaN in ascending order; no other value has it.
-template <class T> inline constexpr key_t<T> kNanKey = static_cast<key_t<T>>(~key_t<T>{0});
+template <class T>
+inline constexpr key_t<T> kNanKey = static_cast<key_t<T>>(~key_t<T>{0});
 
 // a sorts before b exactly where key_of(a) < key_of(b): NaN comes last, zeros are alike.
 template <class T>
@@ -46,10 +52,8 @@ TRN_INLINE T value_of(key_t<T> key) {
   using K = key_t<T>;
   if constexpr (is_floating<T>)
     return bit_cast<T>(static_cast<K>(key & kSignBit<K> ? key ^ kSignBit<K> : ~key));
-  else if constexpr (is_signed_int<T>)
-    return bit_cast<T>(static_cast<K>(key ^ kSignBit<K>));
-  else
-    return bit_cast<T>(key);
+  else if constexpr (is_signed_int<T>) return bit_cast<T>(static_cast<K>(key ^ kSignBit<K>));
+  else return bit_cast<T>(key);
 }
 template <class T>
 TRN_INLINE bool has_one_value(key_t<T> key) {
@@ -57,9 +61,11 @@ TRN_INLINE bool has_one_value(key_t<T> key) {
 }
 
 // A key and its position as one number: their order is a stable sort's. Positions below 2^32.
+// clang-format off
 template <class K> struct PackedOf { using type = uint64_t; };
 template <> struct PackedOf<uint64_t> { using type = unsigned __int128; };
 template <class T> using packed_t = typename PackedOf<key_t<T>>::type;
+// clang-format on
 template <class T>
 TRN_INLINE packed_t<T> pack(key_t<T> key, int64_t position) {
   return static_cast<packed_t<T>>(key) << 32 | static_cast<uint32_t>(position);
@@ -105,11 +111,11 @@ TRN_INLINE P* merge_sort(P* a, P* b, int64_t n) {
 }
 
 // Every type that has an order.
-#define TRN_REGISTER_ORDERED(name)                         \
-  TRN_REGISTER_FLOATS(name, name);                         \
-  TRN_REGISTER_INTS(name, name);                           \
-  TRN_REGISTER(#name, DType::u16, name<uint16_t>);         \
-  TRN_REGISTER(#name, DType::u32, name<uint32_t>);         \
+#define TRN_REGISTER_ORDERED(name)                 \
+  TRN_REGISTER_FLOATS(name, name);                 \
+  TRN_REGISTER_INTS(name, name);                   \
+  TRN_REGISTER(#name, DType::u16, name<uint16_t>); \
+  TRN_REGISTER(#name, DType::u32, name<uint32_t>); \
   TRN_REGISTER(#name, DType::u64, name<uint64_t>)
 
 }  // namespace

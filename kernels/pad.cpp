@@ -54,10 +54,9 @@ template <class T>
 void pad_backward(const Call& call, const Range& range) {
   const Operand &out = call.operand[0], &grad = call.operand[1];
   for (int64_t item = range.begin; item < range.end; ++item)
-    each_element(call, grad, out, item,
-                 [&](int64_t from, int64_t to) {
-                   out.as<T>()[to] = out.as<T>()[to] + grad.as<T>()[from];
-                 });
+    each_element(call, grad, out, item, [&](int64_t from, int64_t to) {
+      out.as<T>()[to] = out.as<T>()[to] + grad.as<T>()[from];
+    });
 }
 
 TRN_REGISTER("pad", DType::u8, pad<uint8_t>);

@@ -99,7 +99,8 @@ struct Draws {
       const int64_t end = i + most < from + kWindow ? i + most : from + kWindow;
       for (; until < end; until += kTileWords)
         for (int p = 0; p < planes; ++p)
-          philox_tile(seed, offset, static_cast<uint64_t>(until / 4) | static_cast<uint64_t>(p) << 60,
+          philox_tile(seed, offset,
+                      static_cast<uint64_t>(until / 4) | static_cast<uint64_t>(p) << 60,
                       word[p] + (until - from));
     }
     return most < until - i ? most : until - i;

@@ -58,9 +58,8 @@ inline double laguerre_l(double x, int64_t n) {
   });
 }
 inline double legendre_p(double x, int64_t n) {
-  return recurrence(n, x, [x](double k, double p, double q) {
-    return ((2 * k + 1) * x * p - k * q) / (k + 1);
-  });
+  return recurrence(
+      n, x, [x](double k, double p, double q) { return ((2 * k + 1) * x * p - k * q) / (k + 1); });
 }
 
 }  // namespace

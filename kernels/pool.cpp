@@ -60,7 +60,8 @@ TRN_INLINE void each_window(const Call& call, const Operand& out, const Operand&
       const Window wh = window_of(call, 1, h, out.sizes[3], in.sizes[3]);
       for (int64_t w = 0; w < out.sizes[4]; ++w)
         f(base + d * out.strides[2] + h * out.strides[3] + w * out.strides[4], wd, wh,
-          window_of(call, 2, w, out.sizes[4], in.sizes[4]), (d * out.sizes[3] + h) * out.sizes[4] + w);
+          window_of(call, 2, w, out.sizes[4], in.sizes[4]),
+          (d * out.sizes[3] + h) * out.sizes[4] + w);
     }
   }
 }
@@ -77,7 +78,8 @@ void max_pool(const Call& call, const Range& range) {
       for (int64_t z = d.begin; z < d.end; z += d.step)
         for (int64_t y = h.begin; y < h.end; y += h.step)
           for (int64_t x = w.begin; x < w.end; x += w.step) {
-            const A v = get<A>(in, from + z * in.strides[2] + y * in.strides[3] + x * in.strides[4]);
+            const A v =
+                get<A>(in, from + z * in.strides[2] + y * in.strides[3] + x * in.strides[4]);
             if (v > best || v != v) {
               best = v;
               at = (z * in.sizes[3] + y) * in.sizes[4] + x;

@@ -32,10 +32,12 @@ bool has_dot_products() {
 
 bool has_tiles() {
 #if defined(__x86_64__) && defined(SYS_arch_prctl)
-  // Threads carry 8 KiB of tiles only once their process has asked to (arch/x86, XFEATURE_XTILEDATA).
+  // Threads carry 8 KiB of tiles only once their process has asked to (arch/x86,
+  // XFEATURE_XTILEDATA).
   constexpr long kRequestFeature = 0x1023, kTileData = 18;
   static const bool has = has_dot_products() && __builtin_cpu_supports("amx-tile") &&
-                          __builtin_cpu_supports("amx-bf16") && __builtin_cpu_supports("amx-int8") &&
+                          __builtin_cpu_supports("amx-bf16") &&
+                          __builtin_cpu_supports("amx-int8") &&
                           syscall(SYS_arch_prctl, kRequestFeature, kTileData) == 0;
   return has;
 #else

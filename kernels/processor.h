@@ -23,10 +23,9 @@ bool has_tiles();
 }  // namespace trn
 
 // TRN_REGISTER under a condition that is known when the library is loaded.
-#define TRN_REGISTER_IF(condition, name, type, ...)                                   \
-  [[maybe_unused]] static const bool TRN_CONCAT(registered_, __COUNTER__) =           \
-      (condition) &&                                                                  \
-      ::trn::register_kernel(name, type, ::trn::Isa::TRN_ISA, __VA_ARGS__)
+#define TRN_REGISTER_IF(condition, name, type, ...)                         \
+  [[maybe_unused]] static const bool TRN_CONCAT(registered_, __COUNTER__) = \
+      (condition) && ::trn::register_kernel(name, type, ::trn::Isa::TRN_ISA, __VA_ARGS__)
 
 // Whether the kernel for bfloat16 of this file's rank is not left to <family>_avx512_dot.cpp.
 #if defined(__AVX512F__)

@@ -24,9 +24,14 @@ struct Buffers {
   uint64_t* differ;
 
   TRN_INLINE explicit Buffers(const Call& call)
-      : n(call.operand[0].sizes[2]), block(call.ints[0]), blocks(call.ints[1]), lines(call.ints[2]),
-        keys(call.operand[0].as<K>()), order(call.operand[1].as<uint32_t>()),
-        counts(call.operand[2].as<uint32_t>()), differ(call.operand[3].as<uint64_t>()) {}
+      : n(call.operand[0].sizes[2]),
+        block(call.ints[0]),
+        blocks(call.ints[1]),
+        lines(call.ints[2]),
+        keys(call.operand[0].as<K>()),
+        order(call.operand[1].as<uint32_t>()),
+        counts(call.operand[2].as<uint32_t>()),
+        differ(call.operand[3].as<uint64_t>()) {}
 
   TRN_INLINE uint64_t differing(int64_t line) const {
     uint64_t bits = 0;
@@ -142,10 +147,10 @@ void radix_values(const Call& call, const Range& range) {
   }
 }
 
-#define TRN_REGISTER_KEYS(name)                      \
-  TRN_REGISTER(#name, DType::u8, name<uint8_t>);     \
-  TRN_REGISTER(#name, DType::u16, name<uint16_t>);   \
-  TRN_REGISTER(#name, DType::u32, name<uint32_t>);   \
+#define TRN_REGISTER_KEYS(name)                    \
+  TRN_REGISTER(#name, DType::u8, name<uint8_t>);   \
+  TRN_REGISTER(#name, DType::u16, name<uint16_t>); \
+  TRN_REGISTER(#name, DType::u32, name<uint32_t>); \
   TRN_REGISTER(#name, DType::u64, name<uint64_t>)
 TRN_REGISTER_ORDERED(radix_keys);
 TRN_REGISTER_KEYS(radix_count);

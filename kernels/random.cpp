@@ -74,10 +74,12 @@ TRN_INLINE double normal_of<double>(const Philox4& w) {
   return __builtin_sqrt(-2 * __builtin_log(u)) * __builtin_cos(6.283185307179586 * v);
 }
 
-// In float a pair of words gives two: the first half of a tile's words are radii, the second angles.
+// In float a pair of words gives two: the first half of a tile's words are radii, the second
+// angles.
 void normal_f32(const Call& call, const Range& range) {
   const Operand& out = call.operand[0];
-  const float mean = static_cast<float>(call.reals[0]), deviation = static_cast<float>(call.reals[1]);
+  const float mean = static_cast<float>(call.reals[0]),
+              deviation = static_cast<float>(call.reals[1]);
   Draws draws(static_cast<uint64_t>(call.ints[0]), static_cast<uint64_t>(call.ints[1]), 1);
   float* normals = reinterpret_cast<float*>(range.scratch);
   Position p(out, range.begin);
@@ -107,19 +109,19 @@ void normal_f64(const Call& call, const Range& range) {
 
 // Distributions by inversion of a uniform u in (0, 1], in the type of the result. reals: their
 // parameters p and q. Planes of words that float and double need.
-#define TRN_INVERSION(name, floats, doubles, expression)                                    \
-  template <class A>                                                                        \
-  void name(const Call& call, const Range& range) {                                         \
-    const A p = static_cast<A>(call.reals[0]), q = static_cast<A>(call.reals[1]);           \
-    (void)q;                                                                                \
-    fill<A>(call, range, sizeof(A) == 4 ? floats : doubles,                                 \
-            [=](const Philox4& w, int64_t, const Position&) {                               \
-              A u;                                                                          \
-              positive(w, u);                                                               \
-              return static_cast<A>(expression);                                            \
-            });                                                                             \
-  }                                                                                         \
-  TRN_REGISTER(#name, DType::f32, name<float>);                                             \
+#define TRN_INVERSION(name, floats, doubles, expression)                          \
+  template <class A>                                                              \
+  void name(const Call& call, const Range& range) {                               \
+    const A p = static_cast<A>(call.reals[0]), q = static_cast<A>(call.reals[1]); \
+    (void)q;                                                                      \
+    fill<A>(call, range, sizeof(A) == 4 ? floats : doubles,                       \
+            [=](const Philox4& w, int64_t, const Position&) {                     \
+              A u;                                                                \
+              positive(w, u);                                                     \
+              return static_cast<A>(expression);                                  \
+            });                                                                   \
+  }                                                                               \
+  TRN_REGISTER(#name, DType::f32, name<float>);                                   \
   TRN_REGISTER(#name, DType::f64, name<double>)
 TRN_INVERSION(exponential, 1, 2, -m_log(u) / p);
 TRN_INVERSION(cauchy, 1, 2, p + q * m_tan(A(3.14159265358979323846) * (u - A(0.5))));
@@ -165,7 +167,8 @@ void bernoulli(const Call& call, const Range& range) {
 template <class A>
 void dropout(const Call& call, const Range& range) {
   const Operand &out = call.operand[0], &mask = call.operand[1], &in = call.operand[2];
-  const uint64_t seed = static_cast<uint64_t>(call.ints[0]), offset = static_cast<uint64_t>(call.ints[1]);
+  const uint64_t seed = static_cast<uint64_t>(call.ints[0]),
+                 offset = static_cast<uint64_t>(call.ints[1]);
   const double keep = call.reals[0];
   const A scale = keep > 0 ? static_cast<A>(1 / keep) : A(0);
   A* x = reinterpret_cast<A*>(range.scratch);
@@ -178,7 +181,8 @@ void dropout(const Call& call, const Range& range) {
     const uint32_t* word = draws.word[0] + draws.at(i);
     for (int64_t k = 0; k < n; ++k) kept[k] = uniform_float(word[k]) < limit;
     for (int64_t k = 0; k < n; ++k) x[k] = uniform_float(word[k]) < limit ? x[k] * scale : A(0);
-    convert_run(out.as<char>() + i * dtype_size(out.dtype), out.dtype, 1, x, DTypeOf<A>::value, 1, n);
+    convert_run(out.as<char>() + i * dtype_size(out.dtype), out.dtype, 1, x, DTypeOf<A>::value, 1,
+                n);
     __builtin_memcpy(mask.as<bool>() + i, kept, n);
   }
 }

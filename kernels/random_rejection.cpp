@@ -42,7 +42,8 @@ void fill_from(const Call& call, const Range& range, F f) {
     for (int k = 1; k < call.noperands; ++k) {
       const Operand& o = call.operand[k];
       if (o.data) convert_run(in[k - 1], DType::f64, 1, p.address(o), o.dtype, p.step(o), n);
-      else for (int64_t j = 0; j < n; ++j) in[k - 1][j] = o.value.r[0];
+      else
+        for (int64_t j = 0; j < n; ++j) in[k - 1][j] = o.value.r[0];
     }
     for (int64_t j = 0; j < n; ++j) {
       Stream s{static_cast<uint64_t>(call.ints[0]), static_cast<uint64_t>(call.ints[1]),
@@ -134,11 +135,10 @@ double binomial_of(Stream& s, double n, double p) {
     if (us >= 0.07 && d.b <= v_r) return k;
     if (k < 0 || k > n) continue;
     const double v = __builtin_log(d.b * alpha / (a / (us * us) + b));
-    const double bound =
-        (m + 0.5) * __builtin_log((m + 1) / (r * (n - m + 1))) +
-        (n + 1) * __builtin_log((n - m + 1) / (n - k + 1)) +
-        (k + 0.5) * __builtin_log(r * (n - k + 1) / (k + 1)) + stirling_rest(m) +
-        stirling_rest(n - m) - stirling_rest(k) - stirling_rest(n - k);
+    const double bound = (m + 0.5) * __builtin_log((m + 1) / (r * (n - m + 1))) +
+                         (n + 1) * __builtin_log((n - m + 1) / (n - k + 1)) +
+                         (k + 0.5) * __builtin_log(r * (n - k + 1) / (k + 1)) + stirling_rest(m) +
+                         stirling_rest(n - m) - stirling_rest(k) - stirling_rest(n - k);
     if (v <= bound) return k;
   }
 }

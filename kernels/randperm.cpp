@@ -29,7 +29,8 @@ void scatter(const Call& call, const Range&) {
   for_words(call, 0, n, [&](int64_t, uint32_t word) { ++starts[below(buckets, word) + 1]; });
   for (int64_t b = 0; b < buckets; ++b) starts[b + 1] += starts[b];
   // Filling a bucket moves its start to its end, which is the next one's start.
-  for_words(call, 0, n, [&](int64_t i, uint32_t word) { order[starts[below(buckets, word)]++] = i; });
+  for_words(call, 0, n,
+            [&](int64_t i, uint32_t word) { order[starts[below(buckets, word)]++] = i; });
   for (int64_t b = buckets; b > 0; --b) starts[b] = starts[b - 1];
   starts[0] = 0;
 }

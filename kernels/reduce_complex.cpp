@@ -10,27 +10,39 @@ struct ComplexSumMeasure {
   using T = complex_t<R>;
   using Part = c128_t;
   using State = c128_t;
-  template <class A> static State start() { return State(0, 0); }
+  template <class A>
+  static State start() {
+    return State(0, 0);
+  }
   static State term(T x) { return State(x.re, x.im); }
   static State join(State a, State b) { return a + b; }
-  template <int k> static State value(State s, const Call& call) {
+  template <int k>
+  static State value(State s, const Call& call) {
     const double f = kMean ? call.reals[0] : 1;
     return State(s.re * f, s.im * f);
   }
 };
-template <class R, bool kMean> using ComplexSum = Joined<ComplexSumMeasure<R, kMean>>;
+template <class R, bool kMean>
+using ComplexSum = Joined<ComplexSumMeasure<R, kMean>>;
 
 template <class R>
 struct ComplexProductMeasure {
   using T = complex_t<R>;
   using Part = c128_t;
   using State = c128_t;
-  template <class A> static State start() { return State(1, 0); }
+  template <class A>
+  static State start() {
+    return State(1, 0);
+  }
   static State term(T x) { return State(x.re, x.im); }
   static State join(State a, State b) { return a * b; }
-  template <int k> static State value(State s, const Call&) { return s; }
+  template <int k>
+  static State value(State s, const Call&) {
+    return s;
+  }
 };
-template <class R> using ComplexProduct = Joined<ComplexProductMeasure<R>>;
+template <class R>
+using ComplexProduct = Joined<ComplexProductMeasure<R>>;
 
 struct Modulus {
   template <class Z>
@@ -39,11 +51,11 @@ struct Modulus {
   }
 };
 
-#define TRN_REDUCE(name, reducer, ...)                                                  \
-  TRN_REGISTER(name, DType::c64, (reduce<reducer<float __VA_OPT__(, ) __VA_ARGS__>>));  \
+#define TRN_REDUCE(name, reducer, ...)                                                 \
+  TRN_REGISTER(name, DType::c64, (reduce<reducer<float __VA_OPT__(, ) __VA_ARGS__>>)); \
   TRN_REGISTER(name, DType::c128, (reduce<reducer<double __VA_OPT__(, ) __VA_ARGS__>>));
-#define TRN_NORM(name, kind)                                                  \
-  TRN_REGISTER(name, DType::c64, (reduce<Norm<c64_t, kind, Modulus>>));       \
+#define TRN_NORM(name, kind)                                            \
+  TRN_REGISTER(name, DType::c64, (reduce<Norm<c64_t, kind, Modulus>>)); \
   TRN_REGISTER(name, DType::c128, (reduce<Norm<c128_t, kind, Modulus>>));
 
 TRN_REDUCE("sum", ComplexSum, false)

@@ -31,7 +31,8 @@ namespace {
 inline constexpr int64_t kStateBytes = 32;  // of a state in memory, at most
 // Bytes that a reducer takes at once, and outputs and rows when it goes by columns: buffers and
 // states of a step stay in the first-level cache.
-template <class T> inline constexpr int64_t kReduceBlock = 8192 / static_cast<int64_t>(sizeof(T));
+template <class T>
+inline constexpr int64_t kReduceBlock = 8192 / static_cast<int64_t>(sizeof(T));
 inline constexpr int64_t kColumns = 512;
 inline constexpr int kRows = 8;
 // Rows up to this length are transposed and then taken by columns.
@@ -108,8 +109,7 @@ void take_elements(typename R::State& s, const Operand& reduced, int64_t begin, 
       const int64_t step = p.step(reduced);
       if (filled == 0 && reduced.dtype == type && (step == 1 || n == 1) && n >= 64)
         dense = reinterpret_cast<const T*>(from);
-      else
-        TRN_ISA_NAMESPACE::convert_run(buffer + filled, type, 1, from, reduced.dtype, step, n);
+      else TRN_ISA_NAMESPACE::convert_run(buffer + filled, type, 1, from, reduced.dtype, step, n);
       p.advance(n);
       filled += n;
     } while (dense == buffer && filled < kMost && at + filled < end);
@@ -154,8 +154,8 @@ void take_matrix(typename R::State* states, const char* from, DType stored, int6
 
 // Outputs that lie side by side, reduced over rows: each row is read once, in order.
 template <class R>
-void take_columns(typename R::State* states, int64_t columns, const Operand& reduced,
-                  int64_t begin, int64_t end, char* scratch) {
+void take_columns(typename R::State* states, int64_t columns, const Operand& reduced, int64_t begin,
+                  int64_t end, char* scratch) {
   const DType stored = reduced.dtype;
   const int64_t bytes = (reduced.ndim ? reduced.strides[reduced.ndim - 1] : 0) * dtype_size(stored);
   // Rows that need a buffer come as many at once as stay in the first-level cache.
@@ -238,10 +238,8 @@ void reduce_elements(const Call& call, const Range& range) {
       for (int64_t c = 0; c < n; ++c, reduced.data = reduced.as<char>() + beside * size)
         take_elements<R>(states[c], reduced, begin, end, buffer);
     }
-    if (to_states)
-      __builtin_memcpy(call.operand[0].as<State>() + item, states, n * sizeof(State));
-    else
-      store_outputs<R>(states, n, call, in, output, buffer);
+    if (to_states) __builtin_memcpy(call.operand[0].as<State>() + item, states, n * sizeof(State));
+    else store_outputs<R>(states, n, call, in, output, buffer);
     item += n;
   }
 }
@@ -256,7 +254,8 @@ void merge_states(const Call& call, const Range& range) {
   const int64_t parts = call.ints[1], outputs = shape.numel();
   State* joined = reinterpret_cast<State*>(range.scratch);
   for (int64_t output = range.begin; output < range.end;) {
-    const int64_t n = in_a_row(shape, kept, output, range.end - output < kColumns ? range.end - output : kColumns);
+    const int64_t n = in_a_row(shape, kept, output,
+                               range.end - output < kColumns ? range.end - output : kColumns);
     for (int64_t c = 0; c < n; ++c) joined[c] = R::init(call);
     for (int64_t part = 0; part < parts; ++part)
       for (int64_t c = 0; c < n; ++c) R::merge(joined[c], states[part * outputs + output + c]);

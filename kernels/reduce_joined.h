@@ -10,6 +10,7 @@ namespace trn {
 namespace {
 
 // What sums over E are kept in, and what short ones are added in before.
+// clang-format off
 template <class E> struct SumOf { using type = E; using part = E; };
 template <> struct SumOf<float> { using type = double; using part = float; };
 template <class E> struct SumOfNarrow { using type = int64_t; using part = int32_t; };
@@ -18,16 +19,25 @@ template <> struct SumOf<uint8_t> : SumOfNarrow<uint8_t> {};
 template <> struct SumOf<int8_t> : SumOfNarrow<int8_t> {};
 template <> struct SumOf<int16_t> : SumOfNarrow<int16_t> {};
 template <> struct SumOf<int32_t> { using type = int64_t; using part = int64_t; };
+// clang-format on
 
 // Bytes of truth values are read as bytes: compilers make vectors of those.
+// clang-format off
 template <class E> struct ByteOf { using type = E; };
 template <> struct ByteOf<bool> { using type = uint8_t; };
+// clang-format on
 
 struct Plain {
-  template <class E> static TRN_INLINE E of(E x) { return x; }
+  template <class E>
+  static TRN_INLINE E of(E x) {
+    return x;
+  }
 };
 struct NanAsZero {
-  template <class E> static TRN_INLINE E of(E x) { return x != x ? E(0) : x; }
+  template <class E>
+  static TRN_INLINE E of(E x) {
+    return x != x ? E(0) : x;
+  }
 };
 
 // Numbers that elements become and that are joined in any order. A measure M gives
@@ -74,13 +84,20 @@ struct SumMeasure {
   static constexpr DType kStored = DTypeOf<E>::value;
   using Part = typename SumOf<E>::part;
   using State = typename SumOf<E>::type;
-  template <class A> static TRN_INLINE A start() { return 0; }
+  template <class A>
+  static TRN_INLINE A start() {
+    return 0;
+  }
   static TRN_INLINE Part term(T x) {
     if constexpr (__is_same(E, bool)) return x != 0;
     else return static_cast<Part>(View::of(x));
   }
-  template <class A> static TRN_INLINE A join(A a, A b) { return a + b; }
-  template <int k> static TRN_INLINE auto value(State s, const Call& call) {
+  template <class A>
+  static TRN_INLINE A join(A a, A b) {
+    return a + b;
+  }
+  template <int k>
+  static TRN_INLINE auto value(State s, const Call& call) {
     if constexpr (kMean) return static_cast<double>(s) * call.reals[0];
     else return s;
   }
@@ -93,12 +110,18 @@ struct ProductMeasure {
   using T = E;
   using State = typename SumOf<E>::type;
   using Part = State;
-  template <class A> static TRN_INLINE A start() { return 1; }
+  template <class A>
+  static TRN_INLINE A start() {
+    return 1;
+  }
   static TRN_INLINE Part term(T x) { return static_cast<Part>(x); }
+  // clang-format off
   template <class A> static TRN_INLINE A join(A a, A b) { return a * b; }
   template <int k> static TRN_INLINE State value(State s, const Call&) { return s; }
+  // clang-format on
 };
-template <class E> using Product = Joined<ProductMeasure<E>>;
+template <class E>
+using Product = Joined<ProductMeasure<E>>;
 
 // The exclusive or of the elements' bits, as of a double or a 64-bit integer.
 template <class E>
@@ -106,21 +129,29 @@ struct HashMeasure {
   using T = E;
   using State = uint64_t;
   using Part = State;
-  template <class A> static TRN_INLINE A start() { return 0; }
+  template <class A>
+  static TRN_INLINE A start() {
+    return 0;
+  }
   static TRN_INLINE Part term(T x) {
     if constexpr (__is_same(E, float) || __is_same(E, double))
       return bit_cast<uint64_t>(static_cast<double>(x));
     else return static_cast<uint64_t>(static_cast<int64_t>(x));
   }
+  // clang-format off
   template <class A> static TRN_INLINE A join(A a, A b) { return a ^ b; }
   template <int k> static TRN_INLINE State value(State s, const Call&) { return s; }
+  // clang-format on
 };
-template <class E> using Hash = Joined<HashMeasure<E>>;
+template <class E>
+using Hash = Joined<HashMeasure<E>>;
 
+// clang-format off
 template <int kBytes> struct BitsOf { using type = uint8_t; };
 template <> struct BitsOf<2> { using type = uint16_t; };
 template <> struct BitsOf<4> { using type = uint32_t; };
 template <> struct BitsOf<8> { using type = uint64_t; };
+// clang-format on
 
 // All, or any, of the elements being true: whether one was found that decides.
 template <class E, bool kAll>
@@ -129,10 +160,15 @@ struct LogicMeasure {
   static constexpr DType kStored = DTypeOf<E>::value;
   using State = uint8_t;
   using Part = typename BitsOf<sizeof(E)>::type;  // comparisons need not be narrowed then
-  template <class A> static TRN_INLINE A start() { return 0; }
+  template <class A>
+  static TRN_INLINE A start() {
+    return 0;
+  }
   static TRN_INLINE Part term(T x) { return kAll ? !(x != T(0)) : x != T(0); }
+  // clang-format off
   template <class A> static TRN_INLINE A join(A a, A b) { return static_cast<A>(a | b); }
   template <int k> static TRN_INLINE bool value(State s, const Call&) { return kAll ? !s : s; }
+  // clang-format on
 };
 template <class E, bool kAll>
 struct Logic : Joined<LogicMeasure<E, kAll>> {
@@ -151,8 +187,7 @@ template <class E, bool kMax>
 TRN_INLINE E worst() {
   if constexpr (__is_same(E, float) || __is_same(E, double))
     return kMax ? -infinity<E>() : infinity<E>();
-  else if constexpr (E(-1) > E(0))
-    return kMax ? E(0) : E(-1);
+  else if constexpr (E(-1) > E(0)) return kMax ? E(0) : E(-1);
   else
     return static_cast<E>(kMax ? E(1) << (sizeof(E) * 8 - 1)
                                : ~(static_cast<uint64_t>(1) << (sizeof(E) * 8 - 1)));
@@ -164,12 +199,18 @@ struct ExtremeMeasure {
   using Part = E;
   using State = E;
   static constexpr bool kHasNan = __is_same(E, float) || __is_same(E, double);
-  template <class A> static TRN_INLINE A start() { return worst<E, kMax>(); }
+  template <class A>
+  static TRN_INLINE A start() {
+    return worst<E, kMax>();
+  }
   static TRN_INLINE E term(E x) { return x; }
   // Of two numbers; a, where there is a NaN.
   static TRN_INLINE E number(E a, E b) { return kMax ? (a < b ? b : a) : (b < a ? b : a); }
   static TRN_INLINE E join(E a, E b) { return kHasNan && b != b ? b : number(a, b); }
-  template <int k> static TRN_INLINE E value(E s, const Call&) { return s; }
+  template <int k>
+  static TRN_INLINE E value(E s, const Call&) {
+    return s;
+  }
 };
 // NaN is looked for only where a product with zero tells of a number that is not finite.
 template <class E, bool kMax>
@@ -228,11 +269,13 @@ struct FloatExtreme : Joined<ExtremeMeasure<E, kMax>> {
   }
 };
 
+// clang-format off
 template <class E, bool kMax> struct ExtremeOf { using type = Joined<ExtremeMeasure<E, kMax>>; };
 template <bool kMax> struct ExtremeOf<bool, kMax> { using type = Logic<bool, !kMax>; };
 template <bool kMax> struct ExtremeOf<float, kMax> { using type = FloatExtreme<float, kMax>; };
 template <bool kMax> struct ExtremeOf<double, kMax> { using type = FloatExtreme<double, kMax>; };
 template <class E, bool kMax> using Extreme = typename ExtremeOf<E, kMax>::type;
+// clang-format on
 
 // Vector norms by exponent: 0, 1, 2, infinities and any other each have their own measure of an
 // element and way back.
@@ -244,15 +287,15 @@ struct NormMeasure {
   using State = double;
   static constexpr bool kExtreme = kind == NormKind::largest || kind == NormKind::smallest;
   using Ends = ExtremeMeasure<double, kind == NormKind::largest>;
-  template <class A> static TRN_INLINE A start() {
+  template <class A>
+  static TRN_INLINE A start() {
     if constexpr (kExtreme) return Ends::template start<A>();
     else return 0;
   }
   static TRN_INLINE double size(T x) {
     if constexpr (__is_same(E, float) || __is_same(E, double))
       return __builtin_fabs(static_cast<double>(x));
-    else
-      return Magnitude::of(x);
+    else return Magnitude::of(x);
   }
   static TRN_INLINE double term(T x) {
     if constexpr (kind == NormKind::zero) return size(x) != 0;
@@ -263,7 +306,8 @@ struct NormMeasure {
     if constexpr (kExtreme) return Ends::join(a, b);
     else return a + b;
   }
-  template <int k> static TRN_INLINE double value(double s, const Call&) {
+  template <int k>
+  static TRN_INLINE double value(double s, const Call&) {
     const bool nothing = kind == NormKind::largest && s == -infinity<double>();
     return kind == NormKind::two ? __builtin_sqrt(s) : nothing ? 0.0 : s;
   }

@@ -16,16 +16,16 @@
   TRN_REDUCE(name, b8, reducer<bool __VA_OPT__(, ) __VA_ARGS__>)
 
 // One row a reducer that floating-point and integer types share.
-#define TRN_REDUCE_ROWS(F)          \
-  F("sum", Sum, Plain, false)       \
-  F("prod", Product)                \
-  F("hash", Hash)                   \
-  F("all", Logic, true)             \
-  F("any", Logic, false)            \
-  F("amax", Extreme, true)          \
-  F("amin", Extreme, false)         \
-  F("argmax", ArgExtreme, true, true)   \
-  F("argmin", ArgExtreme, false, true)  \
-  F("max_dim", ArgExtreme, true, false) \
+#define TRN_REDUCE_ROWS(F)               \
+  F("sum", Sum, Plain, false)            \
+  F("prod", Product)                     \
+  F("hash", Hash)                        \
+  F("all", Logic, true)                  \
+  F("any", Logic, false)                 \
+  F("amax", Extreme, true)               \
+  F("amin", Extreme, false)              \
+  F("argmax", ArgExtreme, true, true)    \
+  F("argmin", ArgExtreme, false, true)   \
+  F("max_dim", ArgExtreme, true, false)  \
   F("min_dim", ArgExtreme, false, false) \
   F("aminmax", MinMax)

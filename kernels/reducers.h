@@ -65,8 +65,7 @@ struct ArgExtreme {
     for (int r = 1; r < n; ++r)
       for (int k = 0; k < width; ++k) {
         const T v = x[r * ld + k];
-        const bool better =
-            (kMax ? v > best[k] : v < best[k]) | ((v != v) & (best[k] == best[k]));
+        const bool better = (kMax ? v > best[k] : v < best[k]) | ((v != v) & (best[k] == best[k]));
         best[k] = better ? v : best[k];
         row[k] = better ? static_cast<uint8_t>(r) : row[k];
       }
@@ -86,7 +85,8 @@ struct ArgExtreme {
   static TRN_INLINE void merge(State& s, const State& o) {
     if (o.index != INT64_MAX) one(s, o.value, o.index);
   }
-  template <int k> static TRN_INLINE auto value(const State& s, const Call&) {
+  template <int k>
+  static TRN_INLINE auto value(const State& s, const Call&) {
     if constexpr (kIndexOnly || k == 1) return s.index;
     else return s.value;
   }
@@ -112,11 +112,13 @@ struct MinMaxElements {
   static TRN_INLINE void merge(State& s, const State& o) {
     s = {Low::join(s.low, o.low), High::join(s.high, o.high)};
   }
-  template <int k> static TRN_INLINE T value(const State& s, const Call&) {
+  template <int k>
+  static TRN_INLINE T value(const State& s, const Call&) {
     return k ? s.high : s.low;
   }
 };
-template <class E> using MinMax = ByElements<MinMaxElements<E>>;
+template <class E>
+using MinMax = ByElements<MinMaxElements<E>>;
 
 // Variance by blocks of two passes, joined as Chan, Golub and LeVeque do (1983). Output 0 is the
 // variance, or the deviation if ints[3]; output 1 the mean.
@@ -150,14 +152,16 @@ struct VarianceElements {
     s.squares += o.squares + d * d * (s.count * o.count / count);
     s.count = count;
   }
-  template <int k> static TRN_INLINE double value(const State& s, const Call& call) {
+  template <int k>
+  static TRN_INLINE double value(const State& s, const Call& call) {
     const double divisor = s.count - call.reals[0];
     const double variance = s.squares / (divisor > 0 ? divisor : 0);
     if constexpr (k) return s.count > 0 ? s.mean : not_a_number<double>();
     else return call.ints[3] ? __builtin_sqrt(variance) : variance;
   }
 };
-template <class E> using Variance = ByElements<VarianceElements<E>>;
+template <class E>
+using Variance = ByElements<VarianceElements<E>>;
 
 // Norms of any other exponent: the state carries it, since only init() sees the call.
 template <class E, class Magnitude>
@@ -174,7 +178,8 @@ struct PowerElements {
     for (int64_t i = 0; i < n; ++i) one(s, x[i], 0);
   }
   static TRN_INLINE void merge(State& s, const State& o) { s.sum += o.sum; }
-  template <int k> static TRN_INLINE double value(const State& s, const Call&) {
+  template <int k>
+  static TRN_INLINE double value(const State& s, const Call&) {
     return __builtin_pow(s.sum, 1.0 / s.p);
   }
 };

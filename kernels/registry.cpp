@@ -38,7 +38,8 @@ Isa requested_isa() {
     if (!std::strcmp(text, isa_name(isa))) return isa > highest ? highest : isa;
   std::fprintf(stderr,
                "torch-trn: TRN_KERNELS=%s is none of reference, portable, avx2, avx512, amx; "
-               "using %s\n", text, isa_name(highest));
+               "using %s\n",
+               text, isa_name(highest));
   return highest;
 }
 
@@ -76,8 +77,7 @@ const Kernel* find_kernel(const char* name, DType dtype) {
   const Kernel* reference = nullptr;
   for (const Kernel* k : registry()) {
     if (k->dtype != dtype || std::strcmp(k->name, name)) continue;
-    if (k->isa == Isa::reference)
-      reference = k;
+    if (k->isa == Isa::reference) reference = k;
     else if (k->isa <= (highest == Isa::reference ? Isa::portable : highest) &&
              (!best || k->isa > best->isa))
       best = k;

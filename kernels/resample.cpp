@@ -244,8 +244,8 @@ void resample_nearest(const Call& call, const Range& range) {
   const int64_t height = out.sizes[2], width = out.sizes[3], inner = out.sizes[4];
   for (int64_t item = range.begin; item < range.end; ++item) {
     const int64_t h = item % height, d = item / height % out.sizes[1];
-    const int64_t row = (item / height / out.sizes[1] * in.sizes[1] + sd[d].first) * in.sizes[2] +
-                        sh[h].first;
+    const int64_t row =
+        (item / height / out.sizes[1] * in.sizes[1] + sd[d].first) * in.sizes[2] + sh[h].first;
     const U* from = in.as<U>() + row * in.sizes[3] * inner;
     U* to = out.as<U>() + item * width * inner;
     if (inner == 1) {

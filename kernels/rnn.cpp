@@ -108,7 +108,8 @@ void gru_cell(const Call& call, const Range& range) {
     const auto sum = [&](A* x, int64_t gate, bool from_input, bool from_hidden) {
       for (int64_t e = 0; e < n; ++e) x[e] = 0;
       if (from_input) add(x, o[2], at + gate * h, n, buffer), add(x, o[5], gate * h + j, n, buffer);
-      if (from_hidden) add(x, o[3], at + gate * h, n, buffer), add(x, o[6], gate * h + j, n, buffer);
+      if (from_hidden)
+        add(x, o[3], at + gate * h, n, buffer), add(x, o[6], gate * h + j, n, buffer);
     };
     sum(r, 0, true, true), sum(z, 1, true, true), sum(m, 2, true, false);
     sum(hidden, 2, false, true);

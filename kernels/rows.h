@@ -15,8 +15,8 @@ TRN_INLINE const A* load(const Operand& o, int64_t at, int64_t n, A* buffer) {
   TRN_ISA_NAMESPACE::convert_run(buffer, DTypeOf<A>::value, 1, from, o.dtype, 1, n);
   return buffer;
 }
-// Has n neighbours from element `at` on fetched, for a pass that comes to read them next, or to write
-// them: the processor's own prefetching ends with a page. They need not exist.
+// Has n neighbours from element `at` on fetched, for a pass that comes to read them next, or to
+// write them: the processor's own prefetching ends with a page. They need not exist.
 template <bool write = false>
 TRN_INLINE void fetch(const Operand& o, int64_t at, int64_t n) {
   const int64_t size = dtype_size(o.dtype);

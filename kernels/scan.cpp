@@ -4,10 +4,12 @@
 namespace trn {
 namespace {
 
+// clang-format off
 template <class T> struct Wider { using type = T; };
 template <> struct Wider<float> { using type = double; };
 template <> struct Wider<bf16_t> { using type = float; };
 template <> struct Wider<f16_t> { using type = float; };
+// clang-format on
 
 template <class Element, bool kProduct>
 struct Running {
@@ -21,8 +23,10 @@ struct Running {
     return static_cast<T>(s);
   }
 };
+// clang-format off
 template <class T> void cumsum(const Call& c, const Range& r) { scan<Running<T, false>>(c, r); }
 template <class T> void cumprod(const Call& c, const Range& r) { scan<Running<T, true>>(c, r); }
+// clang-format on
 
 template <class Element>
 struct RunningLogSum {
@@ -38,7 +42,10 @@ struct RunningLogSum {
     return static_cast<T>(static_cast<acc_t<T>>(s));
   }
 };
-template <class T> void logcumsumexp(const Call& c, const Range& r) { scan<RunningLogSum<T>>(c, r); }
+template <class T>
+void logcumsumexp(const Call& c, const Range& r) {
+  scan<RunningLogSum<T>>(c, r);
+}
 
 template <class Element, bool kMax>
 struct RunningExtreme {
@@ -56,8 +63,12 @@ struct RunningExtreme {
     return s.value;
   }
 };
-template <class T> void cummax(const Call& c, const Range& r) { scan<RunningExtreme<T, true>>(c, r); }
-template <class T> void cummin(const Call& c, const Range& r) { scan<RunningExtreme<T, false>>(c, r); }
+// clang-format off
+template <class T>
+void cummax(const Call& c, const Range& r) { scan<RunningExtreme<T, true>>(c, r); }
+template <class T>
+void cummin(const Call& c, const Range& r) { scan<RunningExtreme<T, false>>(c, r); }
+// clang-format on
 
 #define TRN_REGISTER_REAL_SCAN(name) \
   TRN_REGISTER_FLOATS(name, name);   \

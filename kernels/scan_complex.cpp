@@ -30,9 +30,12 @@ struct RunningLogSum : Complex<T> {
     return T(s.re, s.im);
   }
 };
+// clang-format off
 template <class T> void cumsum(const Call& c, const Range& r) { scan<RunningSum<T>>(c, r); }
 template <class T> void cumprod(const Call& c, const Range& r) { scan<RunningProduct<T>>(c, r); }
-template <class T> void logcumsumexp(const Call& c, const Range& r) { scan<RunningLogSum<T>>(c, r); }
+template <class T>
+void logcumsumexp(const Call& c, const Range& r) { scan<RunningLogSum<T>>(c, r); }
+// clang-format on
 
 TRN_REGISTER_COMPLEX(cumsum, cumsum);
 TRN_REGISTER_COMPLEX(cumprod, cumprod);

@@ -1,7 +1,7 @@
 // The walk of scans: lines of a tensor, several of them abreast.
 //
-// operands: out [outer, length, inner], (where each value stands), in; any strides. Items are lines:
-// outer * inner.
+// operands: out [outer, length, inner], (where each value stands), in; any strides. Items are
+// lines: outer * inner.
 //
 // A scan S gives
 //   T, State          an element and what a line keeps

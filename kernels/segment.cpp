@@ -62,13 +62,11 @@ template <class T>
 TRN_INLINE void column_gradient(T* to, const T* x, int64_t n, int64_t step, T grad, T value,
                                 int64_t how, T initial) {
   if (how == kSum || how == kMean) {
-    for (int64_t i = 0; i < n; ++i)
-      to[i * step] = how == kSum ? grad : grad / static_cast<T>(n);
+    for (int64_t i = 0; i < n; ++i) to[i * step] = how == kSum ? grad : grad / static_cast<T>(n);
   } else if (how == kProd) {
     for (int64_t i = 0; i < n; ++i) {
       T rest = initial;  // the product of the others, which no division gives beside a zero
-      if (x[i * step] != T(0) && x[i * step] == x[i * step])
-        rest = value / x[i * step];
+      if (x[i * step] != T(0) && x[i * step] == x[i * step]) rest = value / x[i * step];
       else
         for (int64_t k = 0; k < n; ++k) rest *= k == i ? T(1) : x[k * step];
       to[i * step] = grad * rest;

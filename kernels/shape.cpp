@@ -120,13 +120,15 @@ void repeat_interleave(const Call& call, const Range& range) {
     for (int64_t k = i ? ends[i - 1] : 0; k < ends[i]; ++k) call.operand[0].as<int64_t>()[k] = i;
 }
 
-#define TRN_BY_SIZE(name)                                   \
-  TRN_REGISTER(#name, DType::u8, name<uint8_t>);            \
-  TRN_REGISTER(#name, DType::u16, name<uint16_t>);          \
-  TRN_REGISTER(#name, DType::u32, name<uint32_t>);          \
-  TRN_REGISTER(#name, DType::u64, name<uint64_t>);          \
+#define TRN_BY_SIZE(name)                          \
+  TRN_REGISTER(#name, DType::u8, name<uint8_t>);   \
+  TRN_REGISTER(#name, DType::u16, name<uint16_t>); \
+  TRN_REGISTER(#name, DType::u32, name<uint32_t>); \
+  TRN_REGISTER(#name, DType::u64, name<uint64_t>); \
   TRN_REGISTER(#name, DType::c128, name<unsigned __int128>);
-TRN_BY_SIZE(triangle) TRN_BY_SIZE(roll)
+// clang-format off
+TRN_BY_SIZE(triangle) TRN_BY_SIZE(roll);
+// clang-format on
 TRN_REGISTER("arange", DType::i64, arange_i64);
 TRN_REGISTER("arange", DType::f64, arange_f64);
 TRN_REGISTER("linspace", DType::f64, linspace);

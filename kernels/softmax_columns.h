@@ -23,7 +23,9 @@ struct StripOf {
     offset = item / o.sizes[2] * o.strides[0] + item % o.sizes[2];
   }
   TRN_INLINE int64_t at(int64_t row) const { return offset + row * o.strides[1]; }
-  TRN_INLINE const A* load(int64_t row, A* buffer) const { return trn::load(o, at(row), n, buffer); }
+  TRN_INLINE const A* load(int64_t row, A* buffer) const {
+    return trn::load(o, at(row), n, buffer);
+  }
   TRN_INLINE void store(int64_t row, const A* values) const { trn::store(o, at(row), n, values); }
 };
 
@@ -80,8 +82,8 @@ void softmax_columns(const Call& call, const Range& range) {
       columns.add(x, rows, n);
     }
     for (int64_t c = 0; c < n; ++c)
-      sum[c] = log ? max[c] + static_cast<A>(__builtin_log(static_cast<double>(sum[c])))
-                   : A(1) / sum[c];
+      sum[c] =
+          log ? max[c] + static_cast<A>(__builtin_log(static_cast<double>(sum[c]))) : A(1) / sum[c];
     for (int64_t i = 0; i < length; ++i) {
       const A* x = in.load(i, buffer);
       if (log)

@@ -9,8 +9,8 @@
 namespace trn {
 namespace {
 
-// y = softmax(x), or its logarithm; `next` is the row that follows; `kept` has room for n floats and
-// a Wide more.
+// y = softmax(x), or its logarithm; `next` is the row that follows; `kept` has room for n floats
+// and a Wide more.
 template <class S, bool kLog>
 TRN_INLINE void softmax_row(const S* x, S* y, int64_t n, const S* next, float* kept) {
   Wide most(-__builtin_inff());
@@ -21,11 +21,12 @@ TRN_INLINE void softmax_row(const S* x, S* y, int64_t n, const S* next, float* k
   }
   // The largest is none of the NaNs; they reach the sum as themselves.
   const float max = largest_of(most);
-  const double raised = sum_by_wides(n, [&](int64_t i) __attribute__((always_inline)) {
-    const Wide e = raised_exp(load_wide(x + i, n - i, -__builtin_inff()) - Wide(max));
-    if constexpr (!kLog) store_wide(kept + i, e);
-    return e;
-  });
+  const double raised = sum_by_wides(
+      n, [&](int64_t i) __attribute__((always_inline)) {
+        const Wide e = raised_exp(load_wide(x + i, n - i, -__builtin_inff()) - Wide(max));
+        if constexpr (!kLog) store_wide(kept + i, e);
+        return e;
+      });
   if constexpr (kLog) {
     // One after the other: beside a large number the logarithm would be lost.
     const Wide log(static_cast<float>(__builtin_log(raised * kLower)));
@@ -40,11 +41,12 @@ TRN_INLINE void softmax_row(const S* x, S* y, int64_t n, const S* next, float* k
 // The gradient of x from that of y = softmax(x), or of its logarithm.
 template <class S, bool kLog>
 TRN_INLINE void softmax_backward_row(const S* grad, const S* y, S* out, int64_t n) {
-  const double sum = sum_by_wides(n, [&](int64_t i) __attribute__((always_inline)) {
-    const Wide g = load_wide(grad + i, n - i);
-    if constexpr (kLog) return g;
-    else return g * load_wide(y + i, n - i);
-  });
+  const double sum = sum_by_wides(
+      n, [&](int64_t i) __attribute__((always_inline)) {
+        const Wide g = load_wide(grad + i, n - i);
+        if constexpr (kLog) return g;
+        else return g * load_wide(y + i, n - i);
+      });
   const Wide s(static_cast<float>(sum));
   for (int64_t i = 0; i < n; i += kWide) {
     const Wide g = load_wide(grad + i, n - i), v = load_wide(y + i, n - i);

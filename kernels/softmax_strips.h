@@ -1,5 +1,6 @@
 // softmax along a dimension whose neighbours in memory belong to other rows, where all operands are
-// of float or of bfloat16: a Wide of columns goes down the dimension, each lane a column of its own.
+// of float or of bfloat16: a Wide of columns goes down the dimension, each lane a column of its
+// own.
 #pragma once
 
 #include "softmax_columns.h"
@@ -55,11 +56,12 @@ void softmax_strips(const Call& call, const Range& range) {
       const Wide x = in.first(i);
       max = if_less(max, x, x, max);
     }
-    const Wide sum = sum_of_rows(length, [&](int64_t i) __attribute__((always_inline)) {
-      const Wide e = raised_exp(in.load(i) - max);
-      if (kept) store_wide(buffer + i * kWide, e);
-      return e;
-    });
+    const Wide sum = sum_of_rows(
+        length, [&](int64_t i) __attribute__((always_inline)) {
+          const Wide e = raised_exp(in.load(i) - max);
+          if (kept) store_wide(buffer + i * kWide, e);
+          return e;
+        });
     if constexpr (kLog) {
       alignas(64) float total[kWide];
       store_wide(total, sum);
@@ -81,10 +83,11 @@ void softmax_backward_strips(const Call& call, const Range& range) {
   by_strips<kWide>(range, call.operand[1].sizes[2], [&](int64_t item, int64_t n) {
     const Strip<S> out(call.operand[0], item, n), grad(call.operand[1], item, n),
         y(call.operand[2], item, n);
-    const Wide sum = sum_of_rows(length, [&](int64_t i) __attribute__((always_inline)) {
-      if constexpr (kLog) return grad.first(i);
-      else return grad.first(i) * y.first(i);
-    });
+    const Wide sum = sum_of_rows(
+        length, [&](int64_t i) __attribute__((always_inline)) {
+          if constexpr (kLog) return grad.first(i);
+          else return grad.first(i) * y.first(i);
+        });
     for (int64_t i = 0; i < length; ++i) {
       const Wide g = grad.load(i), v = y.load(i);
       if constexpr (kLog) out.store(i, g - fast_exp(v) * sum);

@@ -6,7 +6,7 @@
 namespace trn {
 namespace {
 
-constexpr int kDigits = 256;  // values of one pass: 256 counters stay in the first-level cache
+constexpr int kDigits = 256;      // values of one pass: 256 counters stay in the first-level cache
 constexpr int64_t kMerged = 192;  // lines up to this length are merged; radix wins above
 
 template <class T>

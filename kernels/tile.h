@@ -131,10 +131,8 @@ void multiply(const Word* a, int64_t lda, const Word* b, int64_t ldb, float* c, 
       const Word* left = kDown ? a + e.begin * lda + i : a + i * lda + e.begin;
       const Word* right = b + e.begin * ldb + j;
       float* to = c + i * ldc + j;
-      if (narrow)
-        multiply_tile<Words, 1, kDown>(left, lda, right, ldb, depth, to, ldc, add);
-      else
-        multiply_tile<Words, kTileVectors, kDown>(left, lda, right, ldb, depth, to, ldc, add);
+      if (narrow) multiply_tile<Words, 1, kDown>(left, lda, right, ldb, depth, to, ldc, add);
+      else multiply_tile<Words, kTileVectors, kDown>(left, lda, right, ldb, depth, to, ldc, add);
     }
   }
 }

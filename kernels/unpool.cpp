@@ -53,8 +53,7 @@ void fractional_max_pool(const Call& call, const Range& range) {
     };
     for (int64_t i = 0; i < volume; ++i) {
       const int64_t d0 = begin(0, i / out.sizes[4] / out.sizes[3]),
-                    h0 = begin(1, i / out.sizes[4] % out.sizes[3]),
-                    w0 = begin(2, i % out.sizes[4]);
+                    h0 = begin(1, i / out.sizes[4] % out.sizes[3]), w0 = begin(2, i % out.sizes[4]);
       T best = -infinity<T>();
       int64_t at = (d0 * in.sizes[3] + h0) * in.sizes[4] + w0;
       for (int64_t d = d0; d < d0 + window[0]; ++d)

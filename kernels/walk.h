@@ -35,7 +35,9 @@ struct Position {
     for (int d = 0; d < shape.ndim; ++d) offset += at[d] * o.strides[d];
     return o.as<char>() + offset * dtype_size(o.dtype);
   }
-  TRN_INLINE int64_t step(const Operand& o) const { return shape.ndim ? o.strides[shape.ndim - 1] : 0; }
+  TRN_INLINE int64_t step(const Operand& o) const {
+    return shape.ndim ? o.strides[shape.ndim - 1] : 0;
+  }
 };
 
 }  // namespace

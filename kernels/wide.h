@@ -1,8 +1,8 @@
 // Four registers of floats that go through a calculation side by side.
 //
-// A polynomial is a chain of steps that wait for each other. With four of them in turn the processor
-// always has one to go on with, which it cannot find by looking ahead: that many steps do not fit
-// its queues. Functions that are written for numbers V take a Wide as they take a float.
+// A polynomial is a chain of steps that wait for each other. With four of them in turn the
+// processor always has one to go on with, which it cannot find by looking ahead: that many steps do
+// not fit its queues. Functions that are written for numbers V take a Wide as they take a float.
 #pragma once
 
 #if defined(__FMA__)
@@ -29,16 +29,20 @@ constexpr int kWide = 4 * kLanes;
   TRN_INLINE Wide operator op(Wide x, Wide y) {              \
     return {x.a op y.a, x.b op y.b, x.c op y.c, x.d op y.d}; \
   }
-TRN_WIDE(+) TRN_WIDE(-) TRN_WIDE(*) TRN_WIDE(/)
+// clang-format off
+TRN_WIDE(+) TRN_WIDE(-) TRN_WIDE(*) TRN_WIDE(/);
+// clang-format on
 #undef TRN_WIDE
 TRN_INLINE Wide operator-(Wide x) { return {-x.a, -x.b, -x.c, -x.d}; }
 
-#define TRN_WIDE(name, op)                                             \
-  TRN_INLINE Wide name(Wide x, Wide y, Wide yes, Wide no) {            \
-    return {x.a op y.a ? yes.a : no.a, x.b op y.b ? yes.b : no.b,      \
-            x.c op y.c ? yes.c : no.c, x.d op y.d ? yes.d : no.d};     \
+#define TRN_WIDE(name, op)                                                                   \
+  TRN_INLINE Wide name(Wide x, Wide y, Wide yes, Wide no) {                                  \
+    return {x.a op y.a ? yes.a : no.a, x.b op y.b ? yes.b : no.b, x.c op y.c ? yes.c : no.c, \
+            x.d op y.d ? yes.d : no.d};                                                      \
   }
-TRN_WIDE(if_less, <) TRN_WIDE(if_at_most, <=)
+// clang-format off
+TRN_WIDE(if_less, <) TRN_WIDE(if_at_most, <=);
+// clang-format on
 #undef TRN_WIDE
 
 TRN_INLINE Bits bits_of(Floats x) { return reinterpret_cast<Bits>(x); }
@@ -59,13 +63,11 @@ TRN_INLINE Floats upper_half(Floats x) { return floats_of(bits_of(x) & 0xfffff00
 // What rounding took from p = a * b.
 TRN_INLINE Floats rest_of_product(Floats a, Floats b, Floats p) {
 #if defined(__AVX512F__)
-  return reinterpret_cast<Floats>(_mm512_fmsub_ps(reinterpret_cast<__m512>(a),
-                                                  reinterpret_cast<__m512>(b),
-                                                  reinterpret_cast<__m512>(p)));
+  return reinterpret_cast<Floats>(_mm512_fmsub_ps(
+      reinterpret_cast<__m512>(a), reinterpret_cast<__m512>(b), reinterpret_cast<__m512>(p)));
 #elif defined(__FMA__)
-  return reinterpret_cast<Floats>(_mm256_fmsub_ps(reinterpret_cast<__m256>(a),
-                                                  reinterpret_cast<__m256>(b),
-                                                  reinterpret_cast<__m256>(p)));
+  return reinterpret_cast<Floats>(_mm256_fmsub_ps(
+      reinterpret_cast<__m256>(a), reinterpret_cast<__m256>(b), reinterpret_cast<__m256>(p)));
 #else
   const Floats au = upper_half(a), bu = upper_half(b), al = a - au, bl = b - bu;
   return ((au * bu - p) + au * bl + al * bu) + al * bl;
@@ -73,8 +75,9 @@ TRN_INLINE Floats rest_of_product(Floats a, Floats b, Floats p) {
 }
 TRN_INLINE Pair<Wide> exact_product(Wide x, Wide y) {
   const Wide p = x * y;
-  return {p, {rest_of_product(x.a, y.a, p.a), rest_of_product(x.b, y.b, p.b),
-              rest_of_product(x.c, y.c, p.c), rest_of_product(x.d, y.d, p.d)}};
+  return {p,
+          {rest_of_product(x.a, y.a, p.a), rest_of_product(x.b, y.b, p.b),
+           rest_of_product(x.c, y.c, p.c), rest_of_product(x.d, y.d, p.d)}};
 }
 TRN_INLINE Floats with_sign(Floats x, Floats sign) {
   return floats_of((bits_of(x) & 0x7fffffffu) | (bits_of(sign) & 0x80000000u));

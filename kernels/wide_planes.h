@@ -6,8 +6,8 @@
 namespace trn {
 namespace {
 
-// About the mean of a plane, by its first numbers: a large mean takes no digits from the variance of
-// what differs from it.
+// About the mean of a plane, by its first numbers: a large mean takes no digits from the variance
+// of what differs from it.
 template <class S>
 TRN_INLINE float pivot_of(const S* x, int64_t n) {
   const int64_t first = n < kWide ? n : kWide;
@@ -16,12 +16,13 @@ TRN_INLINE float pivot_of(const S* x, int64_t n) {
 // Adds the sums of d = x - pivot and of d^2. `next` is what is read after the plane.
 template <class S>
 TRN_INLINE void add_moments(const S* x, const S* next, int64_t n, float pivot, TwoSums& sums) {
-  sum_by_wides(n, sums, [&](int64_t i, Wide& a, Wide& b) __attribute__((always_inline)) {
-    fetch_wide(next + i);
-    const Wide d = load_wide(x + i, n - i, pivot) - Wide(pivot);
-    a = a + d;
-    b = b + d * d;
-  });
+  sum_by_wides(
+      n, sums, [&](int64_t i, Wide & a, Wide & b) __attribute__((always_inline)) {
+        fetch_wide(next + i);
+        const Wide d = load_wide(x + i, n - i, pivot) - Wide(pivot);
+        a = a + d;
+        b = b + d * d;
+      });
 }
 // Mean and biased variance of `count` numbers from the sums of what differs from the pivot.
 struct Spread {
@@ -36,13 +37,15 @@ TRN_INLINE Spread spread_of(const TwoSums& sums, double count, float pivot) {
 template <class S>
 TRN_INLINE void add_products(const S* grad, const S* x, const S* next_grad, const S* next_x,
                              int64_t n, float centre, TwoSums& sums) {
-  sum_by_wides(n, sums, [&](int64_t i, Wide& a, Wide& b) __attribute__((always_inline)) {
-    fetch_wide(next_grad + i);
-    fetch_wide(next_x + i);
-    const Wide g = load_wide(grad + i, n - i), d = load_wide(x + i, n - i, centre) - Wide(centre);
-    a = a + g;
-    b = b + g * d;
-  });
+  sum_by_wides(
+      n, sums, [&](int64_t i, Wide & a, Wide & b) __attribute__((always_inline)) {
+        fetch_wide(next_grad + i);
+        fetch_wide(next_x + i);
+        const Wide g = load_wide(grad + i, n - i),
+                   d = load_wide(x + i, n - i, centre) - Wide(centre);
+        a = a + g;
+        b = b + g * d;
+      });
 }
 
 // y = x * scale + shift.

@@ -83,10 +83,8 @@ TRN_INLINE void transform(From from, To to) {
     Floats in[kDown], out[kToDown];
 #pragma GCC unroll 6
     for (int i = 0; i < kDown; ++i) in[i] = from(i, j);
-    if constexpr (kDown == 1)
-      out[0] = in[0];
-    else
-      T::template along<kDown, kToDown>(in, out);
+    if constexpr (kDown == 1) out[0] = in[0];
+    else T::template along<kDown, kToDown>(in, out);
 #pragma GCC unroll 6
     for (int i = 0; i < kToDown; ++i) half[i][j] = out[i];
   }

@@ -75,10 +75,8 @@ TRN_INLINE void put(S* to, Floats v, int64_t n, int64_t step = 1) {
   const Stored<S> x = Stored<S>::of(v);
   if (step != 1)
     for (int64_t l = 0; l < n; ++l) to[l * step] = x.lane[l];
-  else if (n == kLanes)
-    __builtin_memcpy(to, &x, sizeof x);
-  else
-    move_some(to, x.lane, n);
+  else if (n == kLanes) __builtin_memcpy(to, &x, sizeof x);
+  else move_some(to, x.lane, n);
 }
 
 // kLanes channels of an image [n, c, d, h, w, segments] from one on: its channels are those of the

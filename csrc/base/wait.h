@@ -3,9 +3,9 @@
 
 namespace trn {
 
-// Called around every wait of a host thread that is not over at once. Python gives up its lock there
-// if the thread holds it: what is waited for may need it, as the end of a collective does that
-// drops the last reference to a tensor. enter() returns what leave() needs; it may not throw.
+// Called around every wait of a host thread that is not over at once. Python gives up its lock
+// there if the thread holds it: what is waited for may need it, as the end of a collective does
+// that drops the last reference to a tensor. enter() returns what leave() needs; it may not throw.
 void set_wait_hooks(void* (*enter)(), void (*leave)(void*));
 
 // The scope of a wait. No lock that others take while they hold Python's may be held around it,

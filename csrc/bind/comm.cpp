@@ -13,12 +13,11 @@ void add_comm(py::module_& m) {
   m.def("_abort_comm_backends", &comm::Backend::abort_all,
         py::call_guard<py::gil_scoped_release>());
   m.attr("_comm_name") = comm::kBackendName;
-  m.def(
-      "_make_comm_backend",
-      [](const c10::intrusive_ptr<c10d::Backend>& transport, int rank, int size,
-         std::chrono::milliseconds timeout) -> c10::intrusive_ptr<c10d::Backend> {
-        return c10::make_intrusive<comm::Backend>(transport, rank, size, timeout);
-      });
+  m.def("_make_comm_backend",
+        [](const c10::intrusive_ptr<c10d::Backend>& transport, int rank, int size,
+           std::chrono::milliseconds timeout) -> c10::intrusive_ptr<c10d::Backend> {
+          return c10::make_intrusive<comm::Backend>(transport, rank, size, timeout);
+        });
 }
 
 }  // namespace trn::bind

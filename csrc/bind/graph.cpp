@@ -31,8 +31,9 @@ void add_graph(py::module_& m) {
         [](int d, c10::MempoolId_t pool) { runtime::release_pool(index_of(d), pool); });
   m.def("_pool_uses",
         [](int d, c10::MempoolId_t pool) { return runtime::pool_uses(index_of(d), pool); });
-  m.def("_empty_pool", [](c10::MempoolId_t pool) { runtime::allocator()->emptyCache(pool); },
-        py::call_guard<py::gil_scoped_release>());
+  m.def(
+      "_empty_pool", [](c10::MempoolId_t pool) { runtime::allocator()->emptyCache(pool); },
+      py::call_guard<py::gil_scoped_release>());
 }
 
 }  // namespace trn::bind

@@ -73,8 +73,12 @@ PyObject* text_of(PyObject* self, bool repr) {
   }
   return PyUnicode_FromString(text.c_str());
 }
-PyObject* repr(PyObject* self) { return says_cuda(self) ? text_of(self, true) : original.repr(self); }
-PyObject* str(PyObject* self) { return says_cuda(self) ? text_of(self, false) : original.str(self); }
+PyObject* repr(PyObject* self) {
+  return says_cuda(self) ? text_of(self, true) : original.repr(self);
+}
+PyObject* str(PyObject* self) {
+  return says_cuda(self) ? text_of(self, false) : original.str(self);
+}
 
 PyObject* compare(PyObject* a, PyObject* b, int op) {
   if (!THPDevice_Check(a) || !THPDevice_Check(b) || (op != Py_EQ && op != Py_NE))

@@ -9,9 +9,7 @@ PYBIND11_MODULE(_C, m) {
   pybind11::register_local_exception_translator([](std::exception_ptr error) {
     try {
       if (error) std::rethrow_exception(error);
-    } catch (const c10::Error&) {
-      torch::translate_exception_to_python(error);
-    }
+    } catch (const c10::Error&) { torch::translate_exception_to_python(error); }
   });
   trn::bind::add_comm(m);
   trn::bind::add_device(m);

@@ -24,7 +24,8 @@ void queue_fill(void* at, int64_t bytes, int value) {
 
 c10::DataPtr give_memory(Operand& o) {
   int64_t low = 0, high = 0;
-  for (int d = 0; d < o.ndim; ++d) (o.strides[d] < 0 ? low : high) += (o.sizes[d] - 1) * o.strides[d];
+  for (int d = 0; d < o.ndim; ++d)
+    (o.strides[d] < 0 ? low : high) += (o.sizes[d] - 1) * o.strides[d];
   const int64_t size = dtype_size(o.dtype), bytes = (high - low + 1) * size;
   c10::DataPtr memory = runtime::allocator()->allocate(bytes);
   o.data = static_cast<char*>(memory.get()) - low * size;

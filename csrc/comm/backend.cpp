@@ -58,7 +58,8 @@ class NamedOptions final : public c10d::Backend::Options {
 
 Backend::Backend(c10::intrusive_ptr<c10d::Backend> transport, int rank, int size,
                  std::chrono::milliseconds timeout)
-    : c10d::Backend(rank, size), transport_(std::move(transport)),
+    : c10d::Backend(rank, size),
+      transport_(std::move(transport)),
       options_(c10::make_intrusive<NamedOptions>(timeout)) {
   std::lock_guard lock(alive().mutex);
   alive().backends.insert(this);
@@ -88,8 +89,9 @@ Lane& Backend::lane(c10::DeviceIndex device) {
 Backend::Result Backend::issue(Collective collective, Tensors result) {
   const c10::DeviceIndex device = collective.slots.front().device.device().index();
   for (const Slot& slot : collective.slots)
-    TORCH_CHECK(slot.device.device().index() == device, "all tensors of a collective must be on "
-                                                        "one device");
+    TORCH_CHECK(slot.device.device().index() == device,
+                "all tensors of a collective must be on "
+                "one device");
   ++issued_;
   auto ticket = lane(device).issue(std::move(collective), std::move(result));
   if (coalescing_) last_ = ticket;
@@ -213,8 +215,7 @@ Backend::Result Backend::allgather_into_tensor_coalesced(Tensors& outputs, Tenso
     TORCH_CHECK_TYPE(outputs[i].scalar_type() == inputs[i].scalar_type(),
                      "output tensor must have the same type as input tensor");
   }
-  return issue({OpType::_ALLGATHER_BASE, "trnccl:_all_gather_base",
-                reads(inputs) + writes(outputs),
+  return issue({OpType::_ALLGATHER_BASE, "trnccl:_all_gather_base", reads(inputs) + writes(outputs),
                 [this, o, n](std::vector<Slot>& s) {
                   Handles handles;
                   for (const auto i : c10::irange(n)) {
@@ -305,13 +306,13 @@ Backend::Result Backend::alltoall_base(at::Tensor& output, at::Tensor& input,
                                        std::vector<int64_t>& output_counts,
                                        std::vector<int64_t>& input_counts,
                                        const c10d::AllToAllOptions& o) {
-  return issue({OpType::ALLTOALL_BASE, "trnccl:all_to_all", reads(Tensors{input}) + writes(Tensors{output}),
-                [this, o, output_counts, input_counts](std::vector<Slot>& s) mutable {
-                  at::Tensor in = bytes(s, 0, 1)[0], out = bytes(s, 1, 2)[0];
-                  return Handles{
-                      transport_->alltoall_base(out, in, output_counts, input_counts, o)};
-                }},
-               {output});
+  return issue(
+      {OpType::ALLTOALL_BASE, "trnccl:all_to_all", reads(Tensors{input}) + writes(Tensors{output}),
+       [this, o, output_counts, input_counts](std::vector<Slot>& s) mutable {
+         at::Tensor in = bytes(s, 0, 1)[0], out = bytes(s, 1, 2)[0];
+         return Handles{transport_->alltoall_base(out, in, output_counts, input_counts, o)};
+       }},
+      {output});
 }
 
 Backend::Result Backend::alltoall(Tensors& outputs, Tensors& inputs,
@@ -384,12 +385,11 @@ Backend::Result Backend::barrier(const c10d::BarrierOptions& o) {
   // A tensor that goes down, so that the barrier comes after what the device has to do.
   const at::Tensor token =
       at::empty({1}, at::TensorOptions().dtype(at::kByte).device(c10::kPrivateUse1, device));
-  return issue({OpType::BARRIER, "trnccl:barrier", reads(Tensors{token}),
-                [this](std::vector<Slot>&) {
-                  return Handles{transport_->barrier(c10d::BarrierOptions())};
-                },
-                nullptr, /*host_waits=*/true},
-               {});
+  return issue(
+      {OpType::BARRIER, "trnccl:barrier", reads(Tensors{token}),
+       [this](std::vector<Slot>&) { return Handles{transport_->barrier(c10d::BarrierOptions())}; },
+       nullptr, /*host_waits=*/true},
+      {});
 }
 
 }  // namespace trn::comm

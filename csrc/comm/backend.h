@@ -1,12 +1,11 @@
 // torch.distributed's backend for trn: every collective on another backend's transport (Gloo's).
 #pragma once
 
-#include <torch/csrc/distributed/c10d/Backend.hpp>
-
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <torch/csrc/distributed/c10d/Backend.hpp>
 #include <vector>
 
 #include "comm/lane.h"

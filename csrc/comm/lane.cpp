@@ -68,9 +68,9 @@ bool Ticket::wait(std::chrono::milliseconds timeout) {
     if (timeout == kNoTimeout) {
       cv_.wait(lock, done);
     } else if (!cv_.wait_for(lock, timeout, done)) {
-      C10_THROW_ERROR(DistBackendError, c10::str("TRN collective ", c10d::opTypeToString(opType_),
-                                                 " (number ", sequence_, ") did not end within ",
-                                                 timeout.count(), " ms"));
+      C10_THROW_ERROR(DistBackendError,
+                      c10::str("TRN collective ", c10d::opTypeToString(opType_), " (number ",
+                               sequence_, ") did not end within ", timeout.count(), " ms"));
     }
   }
   if (Work::isCompleted() && exception()) rethrow();
@@ -91,11 +91,17 @@ c10::intrusive_ptr<c10::ivalue::Future> Ticket::getFuture() {
 }
 
 Lane::Lane(c10::DeviceIndex device, int rank, std::string name)
-    : device_(device), rank_(rank), name_(std::move(name)),
-      down_(runtime::acquire_stream(device)), up_(runtime::acquire_stream(device)),
-      signal_(runtime::acquire_stream(device)), after_(runtime::acquire_stream(device)),
-      launches_(std::make_unique<Inbox>()), finishes_(std::make_unique<Inbox>()),
-      launcher_([this] { launch_loop(); }), finisher_([this] { finish_loop(); }) {}
+    : device_(device),
+      rank_(rank),
+      name_(std::move(name)),
+      down_(runtime::acquire_stream(device)),
+      up_(runtime::acquire_stream(device)),
+      signal_(runtime::acquire_stream(device)),
+      after_(runtime::acquire_stream(device)),
+      launches_(std::make_unique<Inbox>()),
+      finishes_(std::make_unique<Inbox>()),
+      launcher_([this] { launch_loop(); }),
+      finisher_([this] { finish_loop(); }) {}
 
 Lane::~Lane() {
   launches_->close();
@@ -124,9 +130,9 @@ c10::intrusive_ptr<Ticket> Lane::issue(Collective collective, std::vector<at::Te
   }
   runtime::Event done;
   runtime::record(done, up_, /*timing=*/false);
-  auto ticket = c10::make_intrusive<Ticket>(rank_, collective.type, collective.title,
-                                            std::move(done), std::move(result),
-                                            collective.host_waits, ++sequence_, after_);
+  auto ticket =
+      c10::make_intrusive<Ticket>(rank_, collective.type, collective.title, std::move(done),
+                                  std::move(result), collective.host_waits, ++sequence_, after_);
   job->collective = std::move(collective);
   job->ticket = ticket;
   launches_->put(std::move(job));
@@ -173,9 +179,7 @@ void Lane::launch_loop() {
     try {
       runtime::device(device_).wait(job->arrived.queue, job->arrived.value);
       if (!job->error) job->handles = job->collective.start(job->collective.slots);
-    } catch (...) {
-      job->error = std::current_exception();
-    }
+    } catch (...) { job->error = std::current_exception(); }
     finishes_->put(std::move(job));
   }
 }
@@ -232,9 +236,7 @@ std::exception_ptr Lane::named(const Job& job, std::exception_ptr error) const {
     std::rethrow_exception(error);
   } catch (const c10::Error& e) {
     why = e.what_without_backtrace();
-  } catch (const std::exception& e) {
-    why = e.what();
-  }
+  } catch (const std::exception& e) { why = e.what(); }
   return std::make_exception_ptr(c10::DistBackendError(
       {__func__, __FILE__, static_cast<uint32_t>(__LINE__)},
       c10::str(name_, " TRN collective ", c10d::opTypeToString(job.collective.type), " (number ",

@@ -7,13 +7,12 @@
 // on `signal`, whose value was promised at the beginning; `up` has waited for it and copies back.
 #pragma once
 
-#include <torch/csrc/distributed/c10d/Work.hpp>
-
 #include <condition_variable>
 #include <deque>
 #include <functional>
 #include <memory>
 #include <thread>
+#include <torch/csrc/distributed/c10d/Work.hpp>
 
 #include "runtime/stream.h"
 
@@ -25,8 +24,12 @@ class Ticket final : public c10d::Work {
  public:
   Ticket(int rank, c10d::OpType type, const char* title, runtime::Event done,
          std::vector<at::Tensor> result, bool host_waits, uint64_t sequence, c10::Stream after)
-      : Work(rank, type, title), done_(std::move(done)), result_(std::move(result)),
-        host_waits_(host_waits), sequence_(sequence), after_(after) {}
+      : Work(rank, type, title),
+        done_(std::move(done)),
+        result_(std::move(result)),
+        host_waits_(host_waits),
+        sequence_(sequence),
+        after_(after) {}
 
   bool isCompleted() override;
   bool wait(std::chrono::milliseconds timeout = kNoTimeout) override;

@@ -30,8 +30,14 @@ std::vector<Slot> each(const std::vector<at::Tensor>& all, Slot (*make)(const at
 // Element types that Gloo moves and adds.
 bool is_known(at::ScalarType t) {
   switch (t) {
-    case at::kFloat: case at::kDouble: case at::kHalf: case at::kBFloat16: case at::kChar:
-    case at::kByte: case at::kInt: case at::kLong: return true;
+    case at::kFloat:
+    case at::kDouble:
+    case at::kHalf:
+    case at::kBFloat16:
+    case at::kChar:
+    case at::kByte:
+    case at::kInt:
+    case at::kLong: return true;
     default: return false;
   }
 }
@@ -44,8 +50,12 @@ at::Tensor as_bytes(const at::Tensor& host) {
 // Truth values travel as bytes: their sum is their "or", as NCCL has it.
 ReduceOp::RedOpType of_truth_values(ReduceOp::RedOpType op) {
   switch (op) {
-    case ReduceOp::SUM: case ReduceOp::MAX: case ReduceOp::BOR: return ReduceOp::MAX;
-    case ReduceOp::PRODUCT: case ReduceOp::MIN: case ReduceOp::BAND: return ReduceOp::MIN;
+    case ReduceOp::SUM:
+    case ReduceOp::MAX:
+    case ReduceOp::BOR: return ReduceOp::MAX;
+    case ReduceOp::PRODUCT:
+    case ReduceOp::MIN:
+    case ReduceOp::BAND: return ReduceOp::MIN;
     case ReduceOp::BXOR: return ReduceOp::BXOR;
     default: TORCH_CHECK(false, "Cannot use ReduceOp.AVG or PREMUL_SUM with Bool");
   }
@@ -92,10 +102,12 @@ Reduction prepare(const ReduceOp& op, int ranks, std::vector<Slot>& slots) {
     slot.factor = reduction.before;
     if (type == at::kBool) {
       reduction.op = ReduceOp(of_truth_values(op.op_));
-      slot.host = at::empty(slot.host.sizes(), slot.host.options().dtype(at::kByte).pinned_memory(true));
+      slot.host =
+          at::empty(slot.host.sizes(), slot.host.options().dtype(at::kByte).pinned_memory(true));
     } else if (c10::isComplexType(type)) {
-      TORCH_CHECK(reduction.op.op_ == ReduceOp::SUM, "reduce: complex tensors can be summed and "
-                                                     "averaged only");
+      TORCH_CHECK(reduction.op.op_ == ReduceOp::SUM,
+                  "reduce: complex tensors can be summed and "
+                  "averaged only");
     } else {
       TORCH_CHECK_TYPE(is_known(type), "reduce: ", type, " is not supported");
     }
@@ -110,8 +122,7 @@ std::function<void(std::vector<Slot>&)> finisher(const Reduction& reduction) {
       if (!slot.writes) continue;
       if (at::isIntegralType(slot.device.scalar_type(), /*includeBool=*/false))
         slot.device.div_(static_cast<int64_t>(ranks), "trunc");
-      else
-        slot.device.div_(ranks);
+      else slot.device.div_(ranks);
     }
   };
 }

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
-#include <torch/csrc/distributed/c10d/Types.hpp>
 
+#include <torch/csrc/distributed/c10d/Types.hpp>
 #include <vector>
 
 #include "comm/lane.h"

@@ -54,11 +54,11 @@ static_assert(std::is_trivially_copyable_v<Packet>);
 inline constexpr int64_t kInlineBytes = 1024;
 
 struct Properties {
-  std::string name;       // what device_name() says; never a chip that is not there
-  std::string driver;     // "host", "null", ...
-  int64_t total_memory;   // bytes a device can hand out
-  int compute_threads;    // threads that run one kernel together
-  std::string isa;        // highest instruction set in use
+  std::string name;                      // what device_name() says; never a chip that is not there
+  std::string driver;                    // "host", "null", ...
+  int64_t total_memory;                  // bytes a device can hand out
+  int compute_threads;                   // threads that run one kernel together
+  std::string isa;                       // highest instruction set in use
   int64_t l1_bytes, l2_bytes, l3_bytes;  // caches of one core, l3 of all
 };
 struct MemoryInfo {

@@ -173,7 +173,8 @@ class HostDevice final : public Device {
     run_kernel(call, &fault);
     kernels_.fetch_add(1, std::memory_order_relaxed);
     if (fault.kind.load(std::memory_order_acquire))
-      q.set_fault(Status(Code::device_assert, fault_text(fault) + ", in " + describe(p)), call.site);
+      q.set_fault(Status(Code::device_assert, fault_text(fault) + ", in " + describe(p)),
+                  call.site);
   }
 
   // The address by which this process may touch what p names, on any device.

@@ -15,8 +15,8 @@ class NullDevice final : public Device {
       : memory_(capacity, /*isolate=*/false, "trn:" + std::to_string(index)) {}
 
   Properties properties() const override {
-    return {"torch-trn null driver", "null", memory_.info().total, 1, isa_name(active_isa()),
-            0, 0, 0};
+    return {
+        "torch-trn null driver", "null", memory_.info().total, 1, isa_name(active_isa()), 0, 0, 0};
   }
   Result<void*> allocate(int64_t bytes) override {
     if (fault_due("allocate")) return Status(Code::out_of_memory, "injected fault");

@@ -10,8 +10,7 @@ void copy_packet(Packet& to, const Packet& from) {
   size_t bytes = offsetof(Packet, call);
   if (from.kind == PacketKind::kernel)
     bytes += offsetof(Call, operand) + from.call.noperands * sizeof(Operand);
-  else if (from.kind == PacketKind::upload)
-    bytes += static_cast<size_t>(from.bytes);
+  else if (from.kind == PacketKind::upload) bytes += static_cast<size_t>(from.bytes);
   std::memcpy(static_cast<void*>(&to), &from, bytes);
 }
 

@@ -51,8 +51,8 @@ class Queue {
   // Producers' and consumer's variables lie on lines of their own: what one side writes with every
   // packet, the other does not read with every packet, but for the two counts of the timeline.
   alignas(64) std::atomic_flag producing_ = ATOMIC_FLAG_INIT;
-  uint64_t written_ = 0;     // lines ever written
-  uint64_t known_read_ = 0;  // of read_, when last looked at
+  uint64_t written_ = 0;                       // lines ever written
+  uint64_t known_read_ = 0;                    // of read_, when last looked at
   alignas(64) std::atomic<uint64_t> tail_{0};  // packets pushed
   alignas(64) std::atomic<uint64_t> done_{0};  // packets completed: the timeline
   std::atomic<uint64_t> read_{0};              // lines ever given back

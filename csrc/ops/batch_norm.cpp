@@ -54,10 +54,20 @@ std::pair<at::Tensor, at::Tensor> sums_by_channel(const Planes& in, const at::Te
   const int64_t parts = in.last ? std::clamp<int64_t>(in.rows() / kRowsOfPart, 1, kMostParts) : 1;
   const at::Tensor partial = at::empty({parts, 2, c}, pivot.options().dtype(at::kDouble));
   const DType type = dtype_of(pivot);
-  Launch(channel_sums, type).out(partial).in(in.planes).in(grad).in(pivot).ints({in.last})
+  Launch(channel_sums, type)
+      .out(partial)
+      .in(in.planes)
+      .in(grad)
+      .in(pivot)
+      .ints({in.last})
       .run(in.last ? parts : c, grain_for(in.planes.numel() / (in.last ? parts : c) * cost));
   at::Tensor first = at::empty_like(pivot), second = at::empty_like(pivot);
-  Launch(channel_totals, type).out(first).out(second).in(partial).in(pivot).ints({count})
+  Launch(channel_totals, type)
+      .out(first)
+      .out(second)
+      .in(partial)
+      .in(pivot)
+      .ints({count})
       .run(c, grain_for(parts * 4));
   return {first, second};
 }
@@ -70,18 +80,23 @@ std::pair<at::Tensor, at::Tensor> statistics(const Planes& in) {
     const at::Tensor none = at::full({in.planes.size(1)}, std::nan(""), options);
     return {none, none};
   }
-  const at::Tensor pivot =
-      in.planes.select(0, 0).select(1, 0).to(options.dtype()).contiguous();
+  const at::Tensor pivot = in.planes.select(0, 0).select(1, 0).to(options.dtype()).contiguous();
   return sums_by_channel(in, at::Tensor(), pivot, in.rows());
 }
 
 // x * scale + y * other + shift by channel, into out, which has x's layout.
-void affine(const at::Tensor& out, const Planes& x, const at::Tensor& scale, const at::Tensor& shift,
-            const at::Tensor& y = {}, const at::Tensor& other = {}) {
+void affine(const at::Tensor& out, const Planes& x, const at::Tensor& scale,
+            const at::Tensor& shift, const at::Tensor& y = {}, const at::Tensor& other = {}) {
   const int64_t items = x.last ? x.rows() : x.planes.size(0) * x.planes.size(1);
   Launch(channel_affine, dtype_of(scale))
-      .out(out.reshape(x.planes.sizes())).in(x.planes).in(y).in(scale).in(other).in(shift)
-      .ints({x.last}).run(items, grain_for(x.planes.numel() / items * 2));
+      .out(out.reshape(x.planes.sizes()))
+      .in(x.planes)
+      .in(y)
+      .in(scale)
+      .in(other)
+      .in(shift)
+      .ints({x.last})
+      .run(items, grain_for(x.planes.numel() / items * 2));
 }
 
 // Normalises by the batch's own statistics; those: mean, biased variance, 1 / deviation.
@@ -93,8 +108,15 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> train(const at::Tensor& out, cons
       at::empty({c}, in.tensor.options().dtype(at::kFloat).memory_format(std::nullopt));
   const at::Tensor var = at::empty_like(mean), invstd = at::empty_like(mean);
   Launch(batch_norm_family, DType::f32)
-      .out(out.reshape(in.planes.sizes())).out(mean).out(var).out(invstd).in(in.planes)
-      .in(dense(weight)).in(dense(bias)).reals({eps}).run(c, grain_for(in.rows() * 4));
+      .out(out.reshape(in.planes.sizes()))
+      .out(mean)
+      .out(var)
+      .out(invstd)
+      .in(in.planes)
+      .in(dense(weight))
+      .in(dense(bias))
+      .reals({eps})
+      .run(c, grain_for(in.rows() * 4));
   return {mean, var, invstd};
 }
 
@@ -158,15 +180,20 @@ Gradients gradients(const at::Tensor& grad_out, const at::Tensor& input, const O
   const at::Tensor invstd = train ? *save_invstd : at::rsqrt(running_var->to(stat) + eps);
   Gradients g;
   at::Tensor sum, dot;
-  const bool one =
-      train && in.in_one() && grad_out.scalar_type() == input.scalar_type();
+  const bool one = train && in.in_one() && grad_out.scalar_type() == input.scalar_type();
   if (one) {
     if (mask[0]) g.input = at::empty_like(input, input.suggest_memory_format());
     sum = at::empty_like(mean), dot = at::empty_like(mean);
     Launch(batch_norm_backward_family, DType::f32)
-        .out(mask[0] ? g.input.reshape(in.planes.sizes()) : at::Tensor()).out(sum).out(dot)
-        .in(grad.planes).in(in.planes).in(mean.contiguous()).in(invstd.contiguous())
-        .in(dense(weight)).run(channels(input), grain_for(in.rows() * 5));
+        .out(mask[0] ? g.input.reshape(in.planes.sizes()) : at::Tensor())
+        .out(sum)
+        .out(dot)
+        .in(grad.planes)
+        .in(in.planes)
+        .in(mean.contiguous())
+        .in(invstd.contiguous())
+        .in(dense(weight))
+        .run(channels(input), grain_for(in.rows() * 5));
   } else if (input.numel() && (train || mask[1] || mask[2]))
     std::tie(sum, dot) = sums_by_channel(in, grad.planes, mean.contiguous(), 0);
   if (mask[0] && !one) {
@@ -185,7 +212,9 @@ Gradients gradients(const at::Tensor& grad_out, const at::Tensor& input, const O
   const auto like = [&](const at::Tensor& t) {
     return given(weight) ? t.to(weight->scalar_type()) : t;
   };
-  const auto zero = [&] { return at::zeros({channels(input)}, input.options().memory_format(std::nullopt)); };
+  const auto zero = [&] {
+    return at::zeros({channels(input)}, input.options().memory_format(std::nullopt));
+  };
   if (mask[1]) g.weight = input.numel() ? like(dot * invstd) : zero();
   if (mask[2]) g.bias = input.numel() ? like(sum) : zero();
   return g;
@@ -213,9 +242,9 @@ Triple TRN_OP(native_batch_norm)(const at::Tensor& input, const Optional& weight
 
 TripleRef TRN_OP(native_batch_norm_out)(const at::Tensor& input, const Optional& weight,
                                         const Optional& bias, const Optional& running_mean,
-                                        const Optional& running_var, bool training,
-                                        double momentum, double eps, at::Tensor& out,
-                                        at::Tensor& save_mean, at::Tensor& save_invstd) {
+                                        const Optional& running_var, bool training, double momentum,
+                                        double eps, at::Tensor& out, at::Tensor& save_mean,
+                                        at::Tensor& save_invstd) {
   copy_out(normalise(input, weight, bias, running_mean, running_var, training, momentum, eps), out,
            save_mean, save_invstd);
   return {out, save_mean, save_invstd};
@@ -249,8 +278,7 @@ Triple TRN_OP(_native_batch_norm_legit_no_stats)(const at::Tensor& input, const 
 
 TripleRef TRN_OP(_native_batch_norm_legit_no_stats_out)(
     const at::Tensor& input, const Optional& weight, const Optional& bias, bool training,
-    double momentum, double eps, at::Tensor& out, at::Tensor& save_mean,
-    at::Tensor& save_invstd) {
+    double momentum, double eps, at::Tensor& out, at::Tensor& save_mean, at::Tensor& save_invstd) {
   copy_out(normalise(input, weight, bias, {}, {}, training, momentum, eps), out, save_mean,
            save_invstd);
   return {out, save_mean, save_invstd};
@@ -267,8 +295,8 @@ Triple TRN_OP(native_batch_norm_backward)(const at::Tensor& grad_out, const at::
 }
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> TRN_OP(_batch_norm_with_update)(
-    const at::Tensor& input, const Optional& weight, const Optional& bias,
-    at::Tensor& running_mean, at::Tensor& running_var, double momentum, double eps) {
+    const at::Tensor& input, const Optional& weight, const Optional& bias, at::Tensor& running_mean,
+    at::Tensor& running_var, double momentum, double eps) {
   const Result r = normalise(input, weight, bias, running_mean, running_var, true, momentum, eps);
   return {r.out, r.mean, r.invstd, at::empty({0}, input.options().dtype(at::kByte))};
 }

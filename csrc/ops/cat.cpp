@@ -77,8 +77,9 @@ bool join_rows(c10::ArrayRef<at::Tensor> parts, int64_t dim, const at::Tensor& o
 
 }  // namespace
 
-TRN_IMPL_FUNC(cat_out)(const at::ITensorListRef& tensors, int64_t dim, int64_t, bool, bool, bool,
-                       at::MemoryFormat, const at::Tensor& out) {
+TRN_IMPL_FUNC(cat_out)
+(const at::ITensorListRef& tensors, int64_t dim, int64_t, bool, bool, bool, at::MemoryFormat,
+ const at::Tensor& out) {
   if (out.numel() == 0) return;
   c10::SmallVector<at::Tensor, kMaxOperands> parts;
   // Empty parts add nothing; empty vectors, which join anything, are among them.

@@ -27,12 +27,14 @@ at::Tensor in_place(const at::Tensor& image, const RowsShape& s, at::ScalarType 
 at::Tensor conv_rows(const at::Tensor& image, const RowsShape& s, at::ScalarType type) {
   const at::Tensor own = in_place(image, s, type);
   if (own.defined()) return own;
-  const at::Tensor rows =
-      at::empty({image.size(0), s.size[0], s.size[1], s.size[2], image.size(1)},
-                image.options().dtype(type).memory_format(std::nullopt));
+  const at::Tensor rows = at::empty({image.size(0), s.size[0], s.size[1], s.size[2], image.size(1)},
+                                    image.options().dtype(type).memory_format(std::nullopt));
   const int64_t lines = std::clamp<int64_t>(kPositions / s.size[2], 1, s.size[1]);
   Launch(conv_rows_family, dtype_of(rows))
-      .out(rows).in(image).ints(at::IntArrayRef(s.before)).ints({lines})
+      .out(rows)
+      .in(image)
+      .ints(at::IntArrayRef(s.before))
+      .ints({lines})
       .run(rows.size(0) * s.size[0] * ((s.size[1] + lines - 1) / lines),
            grain_for(lines * s.size[2] * image.size(1)));
   return rows;

@@ -2,12 +2,13 @@
 //
 // A 1x1 convolution is a matrix product. Others are direct (convolution_direct.h), or, where the
 // results have few channels, slide along planes of the image (kernels/convolution_geometry.h).
+#include "ops/convolution.h"
+
 #include <ATen/OpMathType.h>
 #include <ATen/ops/empty.h>
 
 #include "convolution_geometry.h"
 #include "matmul_tiles.h"
-#include "ops/convolution.h"
 #include "ops/convolution_direct.h"
 #include "ops/elementwise.h"
 #include "ops/index.h"
@@ -69,10 +70,13 @@ Conv describe(const at::Tensor& image, const at::Tensor& weight, const at::Tenso
 // Images [n, c, d, h, w] as planes [n, c, plane size].
 at::Tensor planes_of(const at::Tensor& image, const Axes& axes, at::IntArrayRef padding) {
   const int64_t n = image.size(0), channels = image.size(1), size = plane_size(axes.axis);
-  const at::Tensor planes = at::empty({n, channels, size},
-                                      image.options().memory_format(std::nullopt));
+  const at::Tensor planes =
+      at::empty({n, channels, size}, image.options().memory_format(std::nullopt));
   Launch(conv_planes, move_type(image.scalar_type()))
-      .out(planes).in(image).ints(axes.ints()).ints(padding)
+      .out(planes)
+      .in(image)
+      .ints(axes.ints())
+      .ints(padding)
       .run(n * ((channels + 15) / 16), grain_for(16 * size));
   return planes;
 }
@@ -97,8 +101,12 @@ void convolve_narrow(const std::vector<ConvPart>& parts, const at::Tensor& image
     const int64_t m = out.size(1) / groups, n = axes.positions(out.sizes());
     const int64_t k = part.weight.numel() / out.size(1), tile = even_part(n, kMaxTileN, kStepN);
     Launch(convolution, dtype_of(out))
-        .out(out).in(part.weight.reshape({out.size(1), k}).contiguous()).in(planes)
-        .in(bias.defined() ? bias.contiguous() : bias).ints(axes.ints()).ints({tile, groups})
+        .out(out)
+        .in(part.weight.reshape({out.size(1), k}).contiguous())
+        .in(planes)
+        .in(bias.defined() ? bias.contiguous() : bias)
+        .ints(axes.ints())
+        .ints({tile, groups})
         .run(out.size(0) * groups * ((n + tile - 1) / tile), grain_for(m * tile * k / 8));
   }
 }
@@ -112,8 +120,9 @@ void convolve_parts(const std::vector<ConvPart>& parts, const at::Tensor& image,
   (narrow ? convolve_narrow : convolve_direct)(parts, image, bias, groups);
 }
 
-// Whether rows of channels are multiplied where they lie: packing halves that the processor does not
-// multiply costs more than to have them converted once, and a thin product more than a direct one.
+// Whether rows of channels are multiplied where they lie: packing halves that the processor does
+// not multiply costs more than to have them converted once, and a thin product more than a direct
+// one.
 bool is_product_of_rows(const at::Tensor& image, int64_t co) {
   return at::isFloatingType(image.scalar_type()) && has_direct_kernel(image.scalar_type()) &&
          !is_thin(image.numel() / image.size(1), co);
@@ -132,8 +141,8 @@ bool convolve_pointwise(const at::Tensor& out, const at::Tensor& image, const at
     return true;
   }
   if (!out.is_contiguous() || !image.is_contiguous()) return false;
-  matmul_into(out.view({n, co, -1}), w.unsqueeze(0).expand({n, co, ci}),
-              image.reshape({n, ci, -1}), beta ? bias.view({1, co, 1}) : bias, 1, beta);
+  matmul_into(out.view({n, co, -1}), w.unsqueeze(0).expand({n, co, ci}), image.reshape({n, ci, -1}),
+              beta ? bias.view({1, co, 1}) : bias, 1, beta);
   return true;
 }
 
@@ -161,8 +170,7 @@ void convolve(const at::Tensor& out, const at::Tensor& image, const at::Tensor& 
   }
   const int64_t g = c.groups, *k = c.kernel;
   ConvPart part{out, weight.reshape({g, -1, weight.size(1), k[0], k[1], k[2]}), {}};
-  for (int d = 0; d < kAxes; ++d)
-    part.axis[d] = {k[d], -c.padding[d], c.dilation[d], c.stride[d]};
+  for (int d = 0; d < kAxes; ++d) part.axis[d] = {k[d], -c.padding[d], c.dilation[d], c.stride[d]};
   convolve_parts({part}, image, bias, g);
 }
 
@@ -190,10 +198,14 @@ void weight_gradient_narrow(const at::Tensor& grad_weight, const at::Tensor& gra
   const int64_t none[kAxes] = {0, 0, 0}, positions = axes.positions(grad_out.sizes());
   const at::Tensor results = planes_of(grad_out, lines, none).narrow(2, 0, positions);
   const int64_t co = grad_weight.size(0), n = grad_weight.numel() / co;
-  const at::Tensor sum = at::empty(
-      {co, n}, image.options().dtype(stat_type(image)).memory_format(std::nullopt));
+  const at::Tensor sum =
+      at::empty({co, n}, image.options().dtype(stat_type(image)).memory_format(std::nullopt));
   Launch(conv_weight_narrow, dtype_of(image))
-      .out(sum).in(results).in(planes).ints(axes.ints()).ints({c.groups})
+      .out(sum)
+      .in(results)
+      .in(planes)
+      .ints(axes.ints())
+      .ints({c.groups})
       .run(co, grain_for(n * image.size(0) * positions / 8));
   at::Tensor(grad_weight).copy_(sum.view(grad_weight.sizes()));
 }
@@ -208,8 +220,8 @@ void any_weight_gradient(const at::Tensor& grad_weight, const at::Tensor& grad_o
 }
 
 at::MemoryFormat format_of(const at::Tensor& input, const at::Tensor& weight) {
-  const at::MemoryFormat last = input.dim() == 5 ? at::MemoryFormat::ChannelsLast3d
-                                                 : at::MemoryFormat::ChannelsLast;
+  const at::MemoryFormat last =
+      input.dim() == 5 ? at::MemoryFormat::ChannelsLast3d : at::MemoryFormat::ChannelsLast;
   const bool wants = input.dim() >= 4 && (input.suggest_memory_format() == last ||
                                           weight.suggest_memory_format() == last);
   return wants ? last : at::MemoryFormat::Contiguous;
@@ -222,9 +234,10 @@ std::vector<int64_t> output_sizes(const at::Tensor& input, const at::Tensor& wei
   std::vector<int64_t> sizes{input.size(0), transposed ? weight.size(1) * groups : weight.size(0)};
   for (int64_t d = 2; d < input.dim(); ++d) {
     const int64_t span = dilation[d - 2] * (weight.size(d) - 1);
-    sizes.push_back(transposed ? (input.size(d) - 1) * stride[d - 2] - 2 * padding[d - 2] + span +
-                                     output_padding[d - 2] + 1
-                               : (input.size(d) + 2 * padding[d - 2] - span - 1) / stride[d - 2] + 1);
+    sizes.push_back(transposed
+                        ? (input.size(d) - 1) * stride[d - 2] - 2 * padding[d - 2] + span +
+                              output_padding[d - 2] + 1
+                        : (input.size(d) + 2 * padding[d - 2] - span - 1) / stride[d - 2] + 1);
   }
   return sizes;
 }
@@ -236,16 +249,15 @@ at::Tensor TRN_OP(convolution_overrideable)(const at::Tensor& input, const at::T
                                             at::IntArrayRef stride, at::IntArrayRef padding,
                                             at::IntArrayRef dilation, bool transposed,
                                             at::IntArrayRef output_padding, int64_t groups) {
-  at::Tensor out = at::empty(output_sizes(input, weight, stride, padding, dilation, transposed,
-                                          output_padding, groups),
-                             input.options().memory_format(format_of(input, weight)));
+  at::Tensor out = at::empty(
+      output_sizes(input, weight, stride, padding, dilation, transposed, output_padding, groups),
+      input.options().memory_format(format_of(input, weight)));
   const at::Tensor b = bias && bias->defined() ? *bias : at::Tensor();
   if (out.numel() == 0) return out;
   const at::Tensor x = five(input), y = five(out), w = five(weight);
   if (transposed)
     convolve_transposed(y, x, w, b, describe(y, weight, x, stride, padding, dilation, groups));
-  else
-    convolve(y, x, w, b, describe(x, weight, y, stride, padding, dilation, groups));
+  else convolve(y, x, w, b, describe(x, weight, y, stride, padding, dilation, groups));
   return out;
 }
 
@@ -271,7 +283,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> TRN_OP(convolution_backward_overr
   }
   if (output_mask[1]) {
     gw = at::empty(weight.sizes(), like(weight, weight.dim() >= 4 ? weight.suggest_memory_format()
-                                                                   : at::MemoryFormat::Contiguous));
+                                                                  : at::MemoryFormat::Contiguous));
     if (none) gw.zero_();
     else any_weight_gradient(five(gw), result, image, c);
   }

@@ -22,7 +22,8 @@ int64_t block_of(int64_t positions, int64_t strips, int64_t products) {
   }
 }
 
-// A weight [groups, co / groups, ci / groups, kd, kh, kw] as [strips of channels, depth, kConvStrip].
+// A weight [groups, co / groups, ci / groups, kd, kh, kw] as [strips of channels, depth,
+// kConvStrip].
 at::Tensor pack(const at::Tensor& weight, bool joined, bool reversed) {
   const int64_t across = joined ? 1 : weight.size(5);
   const int64_t length = joined ? weight.size(5) * weight.size(2) : weight.size(2);
@@ -30,7 +31,10 @@ at::Tensor pack(const at::Tensor& weight, bool joined, bool reversed) {
   const int64_t depth = weight.size(3) * weight.size(4) * across * (length + length % 2);
   const int64_t count = weight.size(0) * padded(weight.size(1)) / kConvStrip;
   const at::Tensor strips = at::empty({count, depth, kConvStrip}, weight.options());
-  Launch(conv_pack, dtype_of(weight)).out(strips).in(weight).ints({joined, reversed})
+  Launch(conv_pack, dtype_of(weight))
+      .out(strips)
+      .in(weight)
+      .ints({joined, reversed})
       .run(count, grain_for(depth * kConvStrip * 2));
   return strips;
 }
@@ -42,10 +46,8 @@ void multiply(const at::Tensor& out, const at::Tensor& rows, const at::Tensor& p
   launch.out(out).in(rows).in(packed).in(bias);
   const bool reversed = axis[2].step < 0;
   for (const ConvTaps& a : axis)
-    if (reversed)
-      launch.ints({a.taps, a.first + (a.taps - 1) * a.step, -a.step, a.stride});
-    else
-      launch.ints({a.taps, a.first, a.step, a.stride});
+    if (reversed) launch.ints({a.taps, a.first + (a.taps - 1) * a.step, -a.step, a.stride});
+    else launch.ints({a.taps, a.first, a.step, a.stride});
   const int64_t strips = packed.size(0), depth = packed.size(1);
   const int64_t positions = out.numel() / out.size(1);
   const int64_t block = block_of(positions, strips, positions * strips * kConvStrip * depth);

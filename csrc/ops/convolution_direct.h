@@ -28,9 +28,9 @@ bool has_direct_kernel(at::ScalarType type);
 void convolve_direct(const std::vector<ConvPart>& parts, const at::Tensor& image,
                      const at::Tensor& bias, int64_t groups);
 
-// image [n, ci, d, h, w] = the transpose of the convolution by weight [co, ci / groups, kd, kh, kw]:
-// each phase of the image is a convolution with the taps that meet it, in reverse. Where no tap
-// meets some phase, all of the image is written first.
+// image [n, ci, d, h, w] = the transpose of the convolution by weight [co, ci / groups, kd, kh,
+// kw]: each phase of the image is a convolution with the taps that meet it, in reverse. Where no
+// tap meets some phase, all of the image is written first.
 std::vector<ConvPart> transposed_parts(const at::Tensor& image, const at::Tensor& weight,
                                        const at::Tensor& bias, const Conv& c);
 

@@ -49,8 +49,7 @@ void copy_on_device(const at::Tensor& dst, const at::Tensor& src) {
   launch(iter, copy, dtype_of(dst), [&](Launch& l) { l.ints({flags}); });
 }
 
-driver::Packet copy_packet(driver::Direction direction, void* dst, const void* src,
-                           int64_t bytes) {
+driver::Packet copy_packet(driver::Direction direction, void* dst, const void* src, int64_t bytes) {
   driver::Packet p;
   p.kind = driver::PacketKind::copy;
   p.direction = direction;
@@ -66,12 +65,14 @@ void record_transfer(runtime::Capture& capture, const driver::Packet& packet,
                      const at::Tensor& host, bool non_blocking) {
   if (!host.is_pinned())
     runtime::refuse_in_capture(
-        capture, "Cannot copy between CPU and TRN tensors during graph capture unless the CPU "
-                 "tensor is pinned. Please use tensor.pin_memory() or allocate the tensor with "
-                 "pin_memory=True.");
+        capture,
+        "Cannot copy between CPU and TRN tensors during graph capture unless the CPU "
+        "tensor is pinned. Please use tensor.pin_memory() or allocate the tensor with "
+        "pin_memory=True.");
   if (!non_blocking)
-    runtime::refuse_in_capture(capture, "a copy between CPU and TRN that waits; pass "
-                                        "non_blocking=True");
+    runtime::refuse_in_capture(capture,
+                               "a copy between CPU and TRN that waits; pass "
+                               "non_blocking=True");
   capture.keep(host.storage());
   runtime::submit(capture.origin().device_index(), packet);
 }
@@ -109,28 +110,34 @@ void transfer(driver::Direction direction, const at::Tensor& dst, const at::Tens
 void copy_up(const at::Tensor& dst, const at::Tensor& src, bool non_blocking) {
   // As on CUDA: the host tensor is converted where it is, the device moves and lays out.
   const at::Tensor host = src.resolve_conj().resolve_neg().to(dst.scalar_type());
-  if (same_layout(dst, host)) return transfer(driver::Direction::host_to_device, dst, host, non_blocking);
+  if (same_layout(dst, host))
+    return transfer(driver::Direction::host_to_device, dst, host, non_blocking);
   // A copy that we own must not be read after we return, so that one is waited for.
   const at::Tensor dense = host.contiguous();
   const bool ours = !dense.is_same(src);
   if (dst.is_contiguous() && !dst.is_conj() && !dst.is_neg())
     return transfer(driver::Direction::host_to_device, dst, dense, non_blocking && !ours);
-  const at::Tensor staged = at::empty(dst.sizes(), dst.options().memory_format(at::MemoryFormat::Contiguous));
+  const at::Tensor staged =
+      at::empty(dst.sizes(), dst.options().memory_format(at::MemoryFormat::Contiguous));
   transfer(driver::Direction::host_to_device, staged, dense, non_blocking && !ours);
   copy_on_device(dst, staged);
 }
 
 void copy_down(const at::Tensor& dst, const at::Tensor& src, bool non_blocking) {
-  if (same_layout(dst, src)) return transfer(driver::Direction::device_to_host, dst, src, non_blocking);
+  if (same_layout(dst, src))
+    return transfer(driver::Direction::device_to_host, dst, src, non_blocking);
   at::Tensor dense = src;
-  if (src.scalar_type() != dst.scalar_type() || !src.is_contiguous() || src.is_conj() || src.is_neg()) {
-    dense = at::empty(src.sizes(), src.options().dtype(dst.scalar_type())
-                                       .memory_format(at::MemoryFormat::Contiguous));
+  if (src.scalar_type() != dst.scalar_type() || !src.is_contiguous() || src.is_conj() ||
+      src.is_neg()) {
+    dense = at::empty(
+        src.sizes(),
+        src.options().dtype(dst.scalar_type()).memory_format(at::MemoryFormat::Contiguous));
     copy_on_device(dense, src);
   }
   if (dst.is_contiguous() && !dst.is_conj() && !dst.is_neg())
     return transfer(driver::Direction::device_to_host, dst, dense, non_blocking);
-  const at::Tensor staged = at::empty(dst.sizes(), dst.options().memory_format(at::MemoryFormat::Contiguous));
+  const at::Tensor staged =
+      at::empty(dst.sizes(), dst.options().memory_format(at::MemoryFormat::Contiguous));
   transfer(driver::Direction::device_to_host, staged, dense, /*non_blocking=*/false);
   dst.copy_(staged);
 }
@@ -140,13 +147,15 @@ void copy_across(const at::Tensor& dst, const at::Tensor& src) {
   at::Tensor dense = src;
   if (!same_layout(dst, src)) {
     const c10::DeviceGuard guard(src.device());
-    dense = at::empty(src.sizes(), src.options().dtype(dst.scalar_type())
-                                       .memory_format(at::MemoryFormat::Contiguous));
+    dense = at::empty(
+        src.sizes(),
+        src.options().dtype(dst.scalar_type()).memory_format(at::MemoryFormat::Contiguous));
     copy_on_device(dense, src);
   }
   const bool direct = same_layout(dst, dense);
   const at::Tensor target =
-      direct ? dst : at::empty(dst.sizes(), dst.options().memory_format(at::MemoryFormat::Contiguous));
+      direct ? dst
+             : at::empty(dst.sizes(), dst.options().memory_format(at::MemoryFormat::Contiguous));
   const c10::Stream from = stream_of(src), to = stream_of(dst);
   c10::Event ready(c10::kPrivateUse1), done(c10::kPrivateUse1);
   ready.record(to);

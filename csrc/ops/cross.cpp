@@ -13,7 +13,10 @@ void cross_kernel(const at::Tensor& result, const at::Tensor& a, const at::Tenso
                   const int64_t dim) {
   if (result.numel() == 0) return;
   const auto lines = [dim](const at::Tensor& t) { return t.movedim(dim, -1); };
-  Launch(cross, dtype_of(result)).out(lines(result)).in(lines(a)).in(lines(b))
+  Launch(cross, dtype_of(result))
+      .out(lines(result))
+      .in(lines(a))
+      .in(lines(b))
       .run(result.numel() / 3, grain_for(20));
 }
 
@@ -25,18 +28,21 @@ int64_t lower_count(int64_t rows, int64_t cols, int64_t shift) {
 }
 
 at::Tensor triangle_indices(int64_t rows, int64_t cols, int64_t shift, bool upper,
-                            std::optional<at::ScalarType> dtype,
-                            std::optional<at::Layout> layout, std::optional<at::Device> device) {
+                            std::optional<at::ScalarType> dtype, std::optional<at::Layout> layout,
+                            std::optional<at::Device> device) {
   TORCH_CHECK(rows >= 0, "row must be non-negative, got", rows);
   TORCH_CHECK(cols >= 0, "col must be non-negative, got", cols);
   TORCH_CHECK(!layout || *layout == at::kStrided, "only support layout=torch.strided, got",
               layout.value_or(at::kStrided));
-  const int64_t n = upper ? rows * cols - lower_count(rows, cols, shift - 1)
-                          : lower_count(rows, cols, shift);
+  const int64_t n =
+      upper ? rows * cols - lower_count(rows, cols, shift - 1) : lower_count(rows, cols, shift);
   const at::Tensor out =
       at::empty({2, n}, at::TensorOptions().dtype(dtype.value_or(at::kLong)).device(device));
-  if (n) Launch(triangle, dtype_of(out)).out(out).ints({cols, shift, upper})
-      .run(rows, grain_for(n / rows + 10));
+  if (n)
+    Launch(triangle, dtype_of(out))
+        .out(out)
+        .ints({cols, shift, upper})
+        .run(rows, grain_for(n / rows + 10));
   return out;
 }
 

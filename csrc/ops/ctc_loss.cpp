@@ -62,7 +62,8 @@ void check(const at::Tensor& log_probs, const at::Tensor& targets, at::IntArrayR
            at::IntArrayRef target_lengths, int64_t blank) {
   TORCH_CHECK(log_probs.numel() > 0, "log_probs tensor must not be empty");
   const at::TensorArg probs_arg{log_probs, "log_probs", 1}, targets_arg{targets, "targets", 2};
-  at::checkScalarType(kWhere, targets_arg, targets.scalar_type() == at::kLong ? at::kLong : at::kInt);
+  at::checkScalarType(kWhere, targets_arg,
+                      targets.scalar_type() == at::kLong ? at::kLong : at::kInt);
   at::checkDim(kWhere, probs_arg, 3);
   at::checkDimRange(kWhere, targets_arg, 1, 3);
   const int64_t batch = log_probs.size(1);
@@ -93,8 +94,14 @@ std::tuple<at::Tensor, at::Tensor> TRN_OP(_ctc_loss)(const at::Tensor& log_probs
   const at::Tensor alpha = at::empty({batch, time, states}, options);
   const at::Tensor losses = at::empty({batch}, options);
   Launch(ctc_loss, dtype_of(log_probs))
-      .out(losses).out(alpha).in(log_probs).in(t.flat).in(t.lengths)
-      .ints({blank, t.stride}).may_fault().run(batch, grain_for(time * states * 60));
+      .out(losses)
+      .out(alpha)
+      .in(log_probs)
+      .in(t.flat)
+      .in(t.lengths)
+      .ints({blank, t.stride})
+      .may_fault()
+      .run(batch, grain_for(time * states * 60));
   return {losses, alpha};
 }
 
@@ -106,12 +113,18 @@ at::Tensor TRN_OP(_ctc_loss_backward)(const at::Tensor& grad, const at::Tensor& 
                                       bool zero_infinity) {
   const Targets t = layout(log_probs, targets, input_lengths, target_lengths);
   const int64_t time = log_probs.size(0), batch = log_probs.size(1), states = log_alpha.size(2);
-  const at::Tensor out = at::empty(log_probs.sizes(), log_probs.options().memory_format(std::nullopt));
+  const at::Tensor out =
+      at::empty(log_probs.sizes(), log_probs.options().memory_format(std::nullopt));
   const at::Tensor beta = at::empty({batch, 2, states}, log_alpha.options());
   Launch(ctc_loss_backward, dtype_of(log_probs))
-      .out(out).out(beta)
-      .in(neg_log_likelihood.contiguous()).in(log_alpha.contiguous()).in(grad.expand({batch}))
-      .in(log_probs).in(t.flat).in(t.lengths)
+      .out(out)
+      .out(beta)
+      .in(neg_log_likelihood.contiguous())
+      .in(log_alpha.contiguous())
+      .in(grad.expand({batch}))
+      .in(log_probs)
+      .in(t.flat)
+      .in(t.lengths)
       .ints({blank, t.stride, zero_infinity})
       .run(batch, grain_for(time * (states * 80 + log_probs.size(2) * 30)));
   return out;

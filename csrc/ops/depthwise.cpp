@@ -74,7 +74,10 @@ int64_t blocks_of(const Block& b, const at::Tensor& results) {
 void over_rows(const at::Tensor& out, const at::Tensor& image, const at::Tensor& weight,
                const at::Tensor& bias, const Conv& c, bool transposed) {
   Launch(rows_family, dtype_of(weight))
-      .out(out).in(as_rows(image)).in(weight.t().contiguous()).in(bias)
+      .out(out)
+      .in(as_rows(image))
+      .in(weight.t().contiguous())
+      .in(bias)
       .ints(window_of(c, transposed))
       .run(lines(out), grain_for(out.size(4) * out.size(1) * c.taps()));
 }
@@ -86,7 +89,10 @@ at::Tensor rows_weight(const at::Tensor& grad_out, const at::Tensor& image, cons
   const int64_t parts = std::clamp<int64_t>(lines(grad_out) / kLinesOfPart, 1, kMostParts);
   const at::Tensor sums = at::empty({parts, c.taps(), image.size(1)}, options);
   Launch(rows_weight_family, dtype_of(sums))
-      .out(sums).in(as_rows(grad_out)).in(image).ints(window_of(c, false))
+      .out(sums)
+      .in(as_rows(grad_out))
+      .in(image)
+      .ints(window_of(c, false))
       .run(parts, grain_for(grad_out.numel() / parts * c.taps()));
   return sums.transpose(1, 2);
 }
@@ -101,7 +107,10 @@ at::Tensor planes_weight(const at::Tensor& grad_out, const at::Tensor& image, co
   const int64_t each = std::clamp<int64_t>(channels / kItems, 1, most);
   const at::Tensor sums = at::empty({parts, channels, taps}, options);
   Launch(planes_weight_family, dtype_of(sums))
-      .out(sums).in(as_planes(grad_out)).in(as_planes(image)).ints(window_of(c, false))
+      .out(sums)
+      .in(as_planes(grad_out))
+      .in(as_planes(image))
+      .ints(window_of(c, false))
       .ints({b.rows, b.columns, each})
       .run(parts * ((channels + each - 1) / each),
            grain_for(grad_out.numel() / parts / channels * each * taps / 16));
@@ -115,8 +124,8 @@ bool depthwise(const at::Tensor& out, const at::Tensor& image, const at::Tensor&
   if (!is_depthwise(c, image, out)) return false;
   const at::ScalarType type = stat_type(weight);
   const bool rows = by_rows(c, out);
-  const Block b = block_of(c, transposed, out, transposed ? c.stride[2] : 1, false,
-                           at::elementSize(type));
+  const Block b =
+      block_of(c, transposed, out, transposed ? c.stride[2] : 1, false, at::elementSize(type));
   if (!rows && b.bytes > kScratchBytes) return false;
   const at::Tensor w = weight.reshape({weight.size(0), -1}).to(type);
   const at::Tensor bias = given.defined() ? given.to(type).contiguous() : given;
@@ -126,7 +135,11 @@ bool depthwise(const at::Tensor& out, const at::Tensor& image, const at::Tensor&
   }
   const int64_t blocks = blocks_of(b, out);
   Launch(planes_family, dtype_of(w))
-      .out(out).in(as_planes(image)).in(w.contiguous()).in(bias).ints(window_of(c, transposed))
+      .out(out)
+      .in(as_planes(image))
+      .in(w.contiguous())
+      .in(bias)
+      .ints(window_of(c, transposed))
       .ints({b.rows, b.columns})
       .run(out.size(0) * out.size(1) * blocks, grain_for(b.rows * b.columns * c.taps() / 16));
   return true;

@@ -26,7 +26,9 @@ struct Tables {
 
   Tables(const at::Tensor& x1, const at::Tensor& x2)
       : batch(at::infer_size(x1.sizes().slice(0, x1.dim() - 2), x2.sizes().slice(0, x2.dim() - 2))),
-        count(c10::multiply_integers(batch)), a(flat(x1)), b(flat(x2)) {}
+        count(c10::multiply_integers(batch)),
+        a(flat(x1)),
+        b(flat(x2)) {}
 
  private:
   at::Tensor flat(const at::Tensor& x) const {
@@ -64,7 +66,11 @@ at::Tensor TRN_OP(_cdist_forward)(const at::Tensor& x1, const at::Tensor& x2, do
   if (p == 2 && (mode == 1 || (mode == 0 && (m > 25 || n > 25))) && t.count * m * n != 0)
     return at::_euclidean_dist(t.a, t.b).view(sizes);
   const at::Tensor out = at::empty(sizes, options);
-  Launch(cdist, dtype_of(x1)).out(out.view({t.count, m, n})).in(t.a).in(t.b).reals({p})
+  Launch(cdist, dtype_of(x1))
+      .out(out.view({t.count, m, n}))
+      .in(t.a)
+      .in(t.b)
+      .reals({p})
       .run(t.count * m, grain_for(n * width * cost_of(p)));
   return out;
 }
@@ -78,8 +84,13 @@ at::Tensor TRN_OP(_cdist_backward)(const at::Tensor& grad, const at::Tensor& x1,
   TORCH_CHECK(grad.is_contiguous(), "_cdist_backward requires grad to be contiguous");
   const at::Tensor out = at::empty({t.count, m, width}, x1.options().memory_format(std::nullopt));
   Launch(cdist_backward, dtype_of(x1))
-      .out(out).in(grad.view({t.count, m, n})).in(t.a).in(t.b).in(cdist.view({t.count, m, n}))
-      .reals({p}).run(t.count * m, grain_for(n * width * cost_of(p) * 2));
+      .out(out)
+      .in(grad.view({t.count, m, n}))
+      .in(t.a)
+      .in(t.b)
+      .in(cdist.view({t.count, m, n}))
+      .reals({p})
+      .run(t.count * m, grain_for(n * width * cost_of(p) * 2));
   std::vector<int64_t> sizes = t.batch;
   sizes.insert(sizes.end(), {m, width});
   return out.view(sizes);
@@ -90,7 +101,10 @@ at::Tensor TRN_OP(_pdist_forward)(const at::Tensor& self, double p) {
   const int64_t n = self.size(0), width = self.size(1);
   const at::Tensor out = at::zeros({n > 1 ? n * (n - 1) / 2 : 0}, self.options());
   if (width && n > 1)
-    Launch(pdist, dtype_of(self)).out(out).in(self).reals({p})
+    Launch(pdist, dtype_of(self))
+        .out(out)
+        .in(self)
+        .reals({p})
         .run(n, grain_for(n * width * cost_of(p) / 2));
   return out;
 }
@@ -102,7 +116,12 @@ at::Tensor TRN_OP(_pdist_backward)(const at::Tensor& grad, const at::Tensor& sel
   const int64_t n = self.size(0), width = self.size(1);
   const at::Tensor out = at::zeros_like(self);
   if (width && n > 1)
-    Launch(ops::pdist_backward, dtype_of(self)).out(out).in(grad).in(self).in(pdist).reals({p})
+    Launch(ops::pdist_backward, dtype_of(self))
+        .out(out)
+        .in(grad)
+        .in(self)
+        .in(pdist)
+        .reals({p})
         .run(n, grain_for(n * width * cost_of(p) * 2));
   return out;
 }

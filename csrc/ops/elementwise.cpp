@@ -15,7 +15,6 @@
 #include <ATen/native/TensorFactories.h>
 #include <ATen/native/UnaryOps.h>
 
-
 namespace trn::ops {
 namespace {
 
@@ -43,10 +42,16 @@ void check_fits(const c10::Scalar& value, c10::ScalarType type) {
 
 DType compute_type(c10::ScalarType t) {
   switch (t) {
-    case c10::kHalf: case c10::kBFloat16: case c10::kFloat8_e5m2: case c10::kFloat8_e4m3fn:
-    case c10::kFloat8_e5m2fnuz: case c10::kFloat8_e4m3fnuz: return DType::f32;
+    case c10::kHalf:
+    case c10::kBFloat16:
+    case c10::kFloat8_e5m2:
+    case c10::kFloat8_e4m3fn:
+    case c10::kFloat8_e5m2fnuz:
+    case c10::kFloat8_e4m3fnuz: return DType::f32;
     case c10::kComplexHalf: return DType::c64;
-    case c10::kUInt16: case c10::kUInt32: case c10::kUInt64: return DType::i64;
+    case c10::kUInt16:
+    case c10::kUInt32:
+    case c10::kUInt64: return DType::i64;
     default: return dtype_of(t);
   }
 }
@@ -109,9 +114,9 @@ FnPtr signature_of(const at::native::DispatchStub<FnPtr, T>&);
 }  // namespace trn::ops
 
 namespace at::native {
-#define TRN_MAP(name, arity, types, result, cost, ...)                                       \
-  REGISTER_PRIVATEUSE1_DISPATCH(                                                             \
-      name##_stub, (&trn::ops::RowOf<trn::ops::name##_family, cost,                          \
+#define TRN_MAP(name, arity, types, result, cost, ...)              \
+  REGISTER_PRIVATEUSE1_DISPATCH(                                    \
+      name##_stub, (&trn::ops::RowOf<trn::ops::name##_family, cost, \
                                      decltype(trn::ops::signature_of(name##_stub))>::run))
 #define TRN_MAP_OWN(...)
 #include "elementwise.def"

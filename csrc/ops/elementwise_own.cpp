@@ -14,8 +14,8 @@
 
 namespace trn::ops {
 
-TRN_IMPL_FUNC(add_out)(const at::Tensor&, const at::Tensor&, const at::Scalar& alpha,
-                       const at::Tensor&) {
+TRN_IMPL_FUNC(add_out)
+(const at::Tensor&, const at::Tensor&, const at::Scalar& alpha, const at::Tensor&) {
   map(*this, add_family, 1, alpha);
 }
 
@@ -29,8 +29,8 @@ TRN_IMPL_FUNC(gelu_out)(const at::Tensor&, std::string_view approximate, const a
   map(*this, is_tanh(approximate) ? gelu_tanh_family : gelu_family, 14);
 }
 
-TRN_IMPL_FUNC(gelu_backward_grad_input)(const at::Tensor&, const at::Tensor&,
-                                        std::string_view approximate, const at::Tensor&) {
+TRN_IMPL_FUNC(gelu_backward_grad_input)
+(const at::Tensor&, const at::Tensor&, std::string_view approximate, const at::Tensor&) {
   map(*this, is_tanh(approximate) ? gelu_tanh_backward_family : gelu_backward_family, 22);
 }
 
@@ -69,8 +69,8 @@ void polar_on_trn(at::TensorIterator& iter) {
 }
 
 // Binary and ternary rows over tensors of one shape.
-void map_tensors(const at::Tensor& out, std::initializer_list<at::Tensor> in,
-                 const Family& family, int64_t cost, c10::ArrayRef<c10::Scalar> scalars = {}) {
+void map_tensors(const at::Tensor& out, std::initializer_list<at::Tensor> in, const Family& family,
+                 int64_t cost, c10::ArrayRef<c10::Scalar> scalars = {}) {
   at::TensorIteratorConfig config;
   config.add_output(out);
   for (const at::Tensor& t : in) config.add_input(t);
@@ -164,8 +164,7 @@ at::Tensor& masked_fill_with(at::Tensor& self, const at::Tensor& mask, const at:
   launch(iter, masked_fill_family, type, [&](Launch& l) {
     if (type <= DType::i64 || type == DType::b8)
       l.ints({type == DType::b8 ? int64_t{value.toBool()} : value.toLong()});
-    else
-      l.reals({value.toComplexDouble().real(), value.toComplexDouble().imag()});
+    else l.reals({value.toComplexDouble().real(), value.toComplexDouble().imag()});
   });
   return self;
 }

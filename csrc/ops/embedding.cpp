@@ -20,11 +20,12 @@ at::Tensor TRN_OP(embedding_dense_backward)(const at::Tensor& grad_output,
   constexpr int64_t kStrip = 1024;
   TORCH_CHECK(indices.scalar_type() == at::kLong || indices.scalar_type() == at::kInt,
               "Expected tensor for argument #2 'indices' to have one of the following scalar "
-              "types: Long, Int; but got ", indices.toString(), " instead");
+              "types: Long, Int; but got ",
+              indices.toString(), " instead");
   if (grad_output.is_complex()) {
-    const at::Tensor parts = ops::embedding_dense_backward(
-        at::view_as_real(grad_output).flatten(-2), indices, num_weights, padding_idx,
-        scale_grad_by_freq);
+    const at::Tensor parts =
+        ops::embedding_dense_backward(at::view_as_real(grad_output).flatten(-2), indices,
+                                      num_weights, padding_idx, scale_grad_by_freq);
     return at::view_as_complex(parts.unflatten(-1, {-1, 2}));
   }
   const int64_t width = grad_output.size(-1);
@@ -39,7 +40,11 @@ at::Tensor TRN_OP(embedding_dense_backward)(const at::Tensor& grad_output,
   const int64_t strip = std::min(width, kStrip), strips = (width + strip - 1) / strip;
   const int64_t used = std::max<int64_t>(1, at.numel() / num_weights);
   Launch(gradient, compute_type(grad.scalar_type()))
-      .out(weight).in(ends).in(order).in(grad).ints({padding_idx, scale_grad_by_freq, strip})
+      .out(weight)
+      .in(ends)
+      .in(order)
+      .in(grad)
+      .ints({padding_idx, scale_grad_by_freq, strip})
       .run(num_weights * strips, grain_for(strip * used));
   return weight;
 }
@@ -55,7 +60,9 @@ at::Tensor& TRN_OP(embedding_renorm_)(at::Tensor& self, const at::Tensor& indice
   const at::Tensor used = at::zeros({self.size(0)}, self.options().dtype(at::kBool));
   used.index_fill_(0, indices.reshape({-1}).to(at::kLong), true);
   Launch(embedding_renorm, compute_type(self.scalar_type()))
-      .out(self).in(used).reals({max_norm, norm_type})
+      .out(self)
+      .in(used)
+      .reals({max_norm, norm_type})
       .run(self.size(0), grain_for(self.size(1) * 2));
   return self;
 }

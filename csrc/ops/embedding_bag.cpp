@@ -41,8 +41,8 @@ Four forward(const at::Tensor& weight, const at::Tensor& given_indices,
               "input has to be a 1D or 2D Tensor, but got Tensor of dimension ",
               given_indices.dim());
   if (given_indices.dim() == 1)
-    TORCH_CHECK(given_offsets.dim() == 1, "offsets has to be a 1D Tensor, but got Tensor of dimension ",
-                given_offsets.dim());
+    TORCH_CHECK(given_offsets.dim() == 1,
+                "offsets has to be a 1D Tensor, but got Tensor of dimension ", given_offsets.dim());
   TORCH_CHECK(weight.dim() == 2, "weight has to be a 2D Tensor, but got Tensor of dimension ",
               weight.dim());
   const at::ScalarType type =
@@ -63,13 +63,21 @@ Four forward(const at::Tensor& weight, const at::Tensor& given_indices,
   const at::Tensor out = at::empty({bags, width}, weight.options());
   const at::Tensor bag_size = at::zeros(offsets.sizes(), indices.options());
   const at::Tensor offset2bag = at::zeros({indices.size(0)}, indices.options());
-  const at::Tensor max_indices =
-      mode == kMax ? at::empty({bags, width}, indices.options()) : at::empty({0}, indices.options());
+  const at::Tensor max_indices = mode == kMax ? at::empty({bags, width}, indices.options())
+                                              : at::empty({0}, indices.options());
   const int64_t per_bag = indices.numel() / std::max<int64_t>(1, bags) + 1;
   Launch(embedding_bag, compute_type(weight.scalar_type()))
-      .out(out).out(offset2bag).out(bag_size).out(mode == kMax ? max_indices : at::Tensor())
-      .in(weight).in(indices.view({-1})).in(offsets).in(samples)
-      .ints({mode, padding_idx}).may_fault().run(bags, grain_for(per_bag * (width + 8)));
+      .out(out)
+      .out(offset2bag)
+      .out(bag_size)
+      .out(mode == kMax ? max_indices : at::Tensor())
+      .in(weight)
+      .in(indices.view({-1}))
+      .in(offsets)
+      .in(samples)
+      .ints({mode, padding_idx})
+      .may_fault()
+      .run(bags, grain_for(per_bag * (width + 8)));
   return {out, offset2bag, bag_size, max_indices};
 }
 
@@ -80,8 +88,7 @@ at::Tensor backward_of_max(const at::Tensor& grad, const at::Tensor& max_indices
   const at::Tensor rows = max_indices.to(at::kLong);
   const at::Tensor inside = rows.ge(0).logical_and(rows.ne(padding_idx));
   at::Tensor sum = at::zeros({num_weights, grad.size(1)}, grad.options().dtype(type));
-  if (num_weights)
-    sum.scatter_add_(0, rows.clamp_min(0), at::where(inside, grad.to(type), 0));
+  if (num_weights) sum.scatter_add_(0, rows.clamp_min(0), at::where(inside, grad.to(type), 0));
   return sum.to(grad.scalar_type());
 }
 
@@ -112,17 +119,20 @@ at::Tensor TRN_OP(_embedding_bag_dense_backward)(
   if (mode == kMax) return backward_of_max(grad, maximum_indices, num_weights, padding_idx);
   at::Tensor rows = grad.to(at::toOpMathType(grad.scalar_type())).index_select(0, offset2bag);
   if (mode == kMean)
-    rows = rows / bag_size.index_select(0, offset2bag).clamp_min(1).to(rows.scalar_type()).unsqueeze(1);
+    rows = rows /
+           bag_size.index_select(0, offset2bag).clamp_min(1).to(rows.scalar_type()).unsqueeze(1);
   if (per_sample_weights && per_sample_weights->defined())
     rows = rows * per_sample_weights->to(rows.scalar_type()).unsqueeze(1);
   return at::embedding_dense_backward(rows, indices, num_weights, padding_idx, scale_grad_by_freq)
       .to(grad.scalar_type());
 }
 
-at::Tensor TRN_OP(_embedding_bag_per_sample_weights_backward)(
-    const at::Tensor& grad, const at::Tensor& weight, const at::Tensor& given_indices,
-    const at::Tensor& given_offsets, const at::Tensor& offset2bag, int64_t mode,
-    int64_t padding_idx) {
+at::Tensor TRN_OP(_embedding_bag_per_sample_weights_backward)(const at::Tensor& grad,
+                                                              const at::Tensor& weight,
+                                                              const at::Tensor& given_indices,
+                                                              const at::Tensor& given_offsets,
+                                                              const at::Tensor& offset2bag,
+                                                              int64_t mode, int64_t padding_idx) {
   TORCH_CHECK(mode == kSum,
               "embedding_bag_backward: per_sample_weights only supported for mode='sum'");
   TORCH_INTERNAL_ASSERT(grad.dim() == 2 && weight.dim() == 2 && weight.size(1) == grad.size(1));
@@ -131,8 +141,13 @@ at::Tensor TRN_OP(_embedding_bag_per_sample_weights_backward)(
   const at::Tensor indices = given_indices.to(type).contiguous();
   const at::Tensor out = at::empty({indices.size(0)}, grad.options());
   Launch(embedding_bag_samples, compute_type(grad.scalar_type()))
-      .out(out).in(grad).in(weight).in(indices).in(offset2bag.contiguous())
-      .ints({padding_idx}).run(out.numel(), grain_for(grad.size(1) * 2));
+      .out(out)
+      .in(grad)
+      .in(weight)
+      .in(indices)
+      .in(offset2bag.contiguous())
+      .ints({padding_idx})
+      .run(out.numel(), grain_for(grad.size(1) * 2));
   return out;
 }
 

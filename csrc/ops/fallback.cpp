@@ -30,8 +30,9 @@ std::set<std::string> warned;
 
 FallbackMode mode_from_options() {
   const std::string& word = options().fallback;
-  return word == "error" ? FallbackMode::error
-         : word == "silent" ? FallbackMode::silent : FallbackMode::warn;
+  return word == "error"    ? FallbackMode::error
+         : word == "silent" ? FallbackMode::silent
+                            : FallbackMode::warn;
 }
 std::atomic<FallbackMode>& mode() {
   static std::atomic<FallbackMode> current{mode_from_options()};
@@ -59,9 +60,11 @@ int64_t bytes_of(const at::Tensor& t) {
   switch (t.layout()) {
     case at::kStrided: return static_cast<int64_t>(t.nbytes());
     case at::kSparse: return sum(t._indices(), t._values());
-    case at::kSparseCsr: case at::kSparseBsr:
+    case at::kSparseCsr:
+    case at::kSparseBsr:
       return sum(t.crow_indices(), t.col_indices()) + static_cast<int64_t>(t.values().nbytes());
-    case at::kSparseCsc: case at::kSparseBsc:
+    case at::kSparseCsc:
+    case at::kSparseBsc:
       return sum(t.ccol_indices(), t.row_indices()) + static_cast<int64_t>(t.values().nbytes());
     default: return 0;
   }
@@ -76,11 +79,10 @@ struct Arguments {
 // The CPU's kernels of a layout; of several tensors the layout that dispatch prefers counts.
 c10::DispatchKey cpu_key_of(const at::Tensor& t, c10::DispatchKey so_far) {
   using Key = c10::DispatchKey;
-  constexpr std::pair<Key, Key> kLayouts[] = {
-      {Key::NestedTensorPrivateUse1, Key::NestedTensorCPU},
-      {Key::SparseCsrPrivateUse1, Key::SparseCsrCPU},
-      {Key::SparsePrivateUse1, Key::SparseCPU},
-      {Key::QuantizedPrivateUse1, Key::QuantizedCPU}};
+  constexpr std::pair<Key, Key> kLayouts[] = {{Key::NestedTensorPrivateUse1, Key::NestedTensorCPU},
+                                              {Key::SparseCsrPrivateUse1, Key::SparseCsrCPU},
+                                              {Key::SparsePrivateUse1, Key::SparseCPU},
+                                              {Key::QuantizedPrivateUse1, Key::QuantizedCPU}};
   for (const auto& [key, cpu] : kLayouts)
     if (cpu == so_far || t.key_set().has(key)) return cpu;
   return so_far;

@@ -48,8 +48,12 @@ void transform_short(const at::Tensor& out, const at::Tensor& in, Kind kind, int
   const bool packed = kind != kComplex && length % 2 == 0;
   const int64_t n = packed ? length / 2 : length, lines = in.numel() / in.size(-1);
   const int64_t cost = 8 * length * (1 + static_cast<int64_t>(std::log2(length)));
-  Launch(fft, dtype_of(real_type(in))).out(out).in(in)
-      .ints({kind, n, sign, extra.period, extra.lines}).ints(factors_of(n)).reals({extra.scale})
+  Launch(fft, dtype_of(real_type(in)))
+      .out(out)
+      .in(in)
+      .ints({kind, n, sign, extra.period, extra.lines})
+      .ints(factors_of(n))
+      .reals({extra.scale})
       .run(lines, grain_for(cost));
 }
 
@@ -192,17 +196,17 @@ at::Tensor TRN_OP(_fft_c2r)(const at::Tensor& self, at::IntArrayRef dim, int64_t
   return out;
 }
 
-at::Tensor& TRN_OP(_fft_c2c_out)(const at::Tensor& self, at::IntArrayRef dim,
-                                 int64_t normalization, bool forward, at::Tensor& out) {
+at::Tensor& TRN_OP(_fft_c2c_out)(const at::Tensor& self, at::IntArrayRef dim, int64_t normalization,
+                                 bool forward, at::Tensor& out) {
   return give(out, ops::_fft_c2c(self, dim, normalization, forward));
 }
-at::Tensor& TRN_OP(_fft_r2c_out)(const at::Tensor& self, at::IntArrayRef dim,
-                                 int64_t normalization, bool onesided, at::Tensor& out) {
+at::Tensor& TRN_OP(_fft_r2c_out)(const at::Tensor& self, at::IntArrayRef dim, int64_t normalization,
+                                 bool onesided, at::Tensor& out) {
   const at::Tensor result = ops::_fft_r2c(self, dim, normalization, onesided);
   return give(out, result);
 }
-at::Tensor& TRN_OP(_fft_c2r_out)(const at::Tensor& self, at::IntArrayRef dim,
-                                 int64_t normalization, int64_t last_dim_size, at::Tensor& out) {
+at::Tensor& TRN_OP(_fft_c2r_out)(const at::Tensor& self, at::IntArrayRef dim, int64_t normalization,
+                                 int64_t last_dim_size, at::Tensor& out) {
   return give(out, ops::_fft_c2r(self, dim, normalization, last_dim_size));
 }
 

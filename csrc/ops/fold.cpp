@@ -27,9 +27,10 @@ struct Windows {
           at::IntArrayRef padding, at::IntArrayRef stride) {
     int64_t n[2];
     for (int d = 0; d < 2; ++d)
-      n[d] = at::native::sliding_window_count(image[d], padding[d], dilation[d], kernel[d], stride[d]);
-    ints = {1, kernel[0], kernel[1], 1, stride[0], stride[1], 0, padding[0], padding[1],
-            1, dilation[0], dilation[1], 1, n[0], n[1]};
+      n[d] =
+          at::native::sliding_window_count(image[d], padding[d], dilation[d], kernel[d], stride[d]);
+    ints = {1,          kernel[0], kernel[1],   1,           stride[0], stride[1], 0,   padding[0],
+            padding[1], 1,         dilation[0], dilation[1], 1,         n[0],      n[1]};
     taps = kernel[0] * kernel[1];
     count = n[0] * n[1];
   }
@@ -45,7 +46,8 @@ void check_type(const char* name, const at::Tensor& t) {
 at::Tensor images_of(const at::Tensor& columns, at::IntArrayRef sizes, const Windows& w) {
   if (columns.is_complex()) {
     const at::Tensor parts = at::view_as_real(columns);
-    return at::complex(images_of(parts.select(-1, 0), sizes, w), images_of(parts.select(-1, 1), sizes, w));
+    return at::complex(images_of(parts.select(-1, 0), sizes, w),
+                       images_of(parts.select(-1, 1), sizes, w));
   }
   const at::ScalarType type =
       columns.scalar_type() == at::kBool ? at::kFloat : at::toOpMathType(columns.scalar_type());
@@ -53,7 +55,9 @@ at::Tensor images_of(const at::Tensor& columns, at::IntArrayRef sizes, const Win
   const at::Tensor sum = at::empty(sizes, col.options());
   if (sum.numel())
     Launch(col2im_family, dtype_of(type))
-        .out(sum.unsqueeze(2)).in(col.transpose(0, 1)).ints(w.ints)
+        .out(sum.unsqueeze(2))
+        .in(col.transpose(0, 1))
+        .ints(w.ints)
         .run(sizes[0] * sizes[1], grain_for(w.taps * w.count * 3));
   return sum;
 }
@@ -77,7 +81,9 @@ at::Tensor& TRN_OP(im2col_out)(const at::Tensor& self, at::IntArrayRef kernel_si
   const at::Tensor col = out.is_contiguous() ? out : at::empty(out.sizes(), self.options());
   if (col.numel())
     Launch(im2col_family, move_type(self.scalar_type()))
-        .out(col.transpose(0, 1)).in(image.unsqueeze(2)).ints(w.ints)
+        .out(col.transpose(0, 1))
+        .in(image.unsqueeze(2))
+        .ints(w.ints)
         .run(rows * batch, grain_for(w.count * 2));
   if (!col.is_same(out)) out.copy_(col);
   if (self.dim() == 3) out.resize_({rows, w.count});
@@ -98,9 +104,9 @@ at::Tensor& TRN_OP(col2im_out)(const at::Tensor& self, at::IntArrayRef output_si
   check_pair("dilation", dilation);
   check_pair("padding", padding);
   check_pair("stride", stride);
-  at::native::col2im_shape_check(self, at::Tensor(), output_size[0], output_size[1],
-                                 kernel_size[0], kernel_size[1], dilation[0], dilation[1],
-                                 padding[0], padding[1], stride[0], stride[1]);
+  at::native::col2im_shape_check(self, at::Tensor(), output_size[0], output_size[1], kernel_size[0],
+                                 kernel_size[1], dilation[0], dilation[1], padding[0], padding[1],
+                                 stride[0], stride[1]);
   check_type("col2im", self);
   const at::Tensor columns = self.dim() == 2 ? self.unsqueeze(0) : self;
   const Windows w(output_size, kernel_size, dilation, padding, stride);

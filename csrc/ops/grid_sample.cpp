@@ -51,7 +51,10 @@ at::Tensor forward(const at::Tensor& input, const at::Tensor& grid, int64_t spat
   const at::Tensor out = at::empty(sizes, options.dtype(s.type));
   if (out.numel())
     Launch(grid_sample, dtype_of(s.type))
-        .out(out.view({sizes[0], sizes[1], s.grid.size(1)})).in(s.image).in(s.grid).ints(s.ints)
+        .out(out.view({sizes[0], sizes[1], s.grid.size(1)}))
+        .in(s.image)
+        .in(s.grid)
+        .ints(s.ints)
         .run(s.points(), grain_for(sizes[1] * s.cost + 100));
   return out.to(input.scalar_type());
 }
@@ -71,7 +74,10 @@ std::tuple<at::Tensor, at::Tensor> backward(const at::Tensor& grad_output, const
     const at::Tensor five = grad_input.dim() == 4 ? grad_input.unsqueeze(2) : grad_input;
     if (grad.numel())
       Launch(grid_sample_backward, dtype_of(s.type))
-          .out(five).in(grad).in(s.grid).ints(s.ints)
+          .out(five)
+          .in(grad)
+          .in(s.grid)
+          .ints(s.ints)
           .run(five.size(0) * channels, grain_for(s.grid.size(1) * s.cost));
     grad_input = grad_input.to(input.scalar_type());
   }
@@ -79,7 +85,11 @@ std::tuple<at::Tensor, at::Tensor> backward(const at::Tensor& grad_output, const
     grad_grid = at::zeros(grid.sizes(), options);
     if (grad.numel())
       Launch(grid_sample_backward_grid, dtype_of(s.type))
-          .out(grad_grid.view(s.grid.sizes())).in(grad).in(s.image).in(s.grid).ints(s.ints)
+          .out(grad_grid.view(s.grid.sizes()))
+          .in(grad)
+          .in(s.image)
+          .in(s.grid)
+          .ints(s.ints)
           .run(s.points(), grain_for(channels * s.cost * 2 + 100));
     grad_grid = grad_grid.to(grid.scalar_type());
   }

@@ -20,13 +20,18 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> TRN_OP(native_group_norm)(
     int64_t HxW, int64_t group, double eps) {
   const at::Tensor in = input.contiguous();
   const at::Tensor out = at::empty_like(in);
-  const at::Tensor mean =
-      at::empty({N, group}, in.options().dtype(stat_type(in)));
+  const at::Tensor mean = at::empty({N, group}, in.options().dtype(stat_type(in)));
   const at::Tensor rstd = at::empty_like(mean);
   if (in.numel())
     Launch(trn::ops::group_norm, compute_type(in.scalar_type()))
-        .out(out.view({N, C, HxW})).out(mean).out(rstd).in(in.view({N, C, HxW}))
-        .in(dense(weight)).in(dense(bias)).ints({group}).reals({eps})
+        .out(out.view({N, C, HxW}))
+        .out(mean)
+        .out(rstd)
+        .in(in.view({N, C, HxW}))
+        .in(dense(weight))
+        .in(dense(bias))
+        .ints({group})
+        .reals({eps})
         .run(N * group, grain_for(C / group * HxW * 4));
   // Kept in the type of the parameters, as on CUDA.
   const at::ScalarType kept =
@@ -41,18 +46,23 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> TRN_OP(native_group_norm_backward
   const at::Tensor grad = grad_out.contiguous(), in = input.contiguous();
   at::Tensor gx, gw, gb;
   if (output_mask[0]) gx = at::empty_like(in);
-  const at::Tensor dots =
-      at::empty({N, C}, in.options().dtype(stat_type(in)));
+  const at::Tensor dots = at::empty({N, C}, in.options().dtype(stat_type(in)));
   const at::Tensor sums = at::empty_like(dots);
   if (in.numel())
     Launch(trn::ops::group_norm_backward, compute_type(in.scalar_type()))
-        .out(gx.defined() ? gx.view({N, C, HxW}) : gx).out(dots).out(sums)
-        .in(grad.view({N, C, HxW})).in(in.view({N, C, HxW})).in(mean.contiguous())
-        .in(rstd.contiguous()).in(dense(weight)).ints({group})
+        .out(gx.defined() ? gx.view({N, C, HxW}) : gx)
+        .out(dots)
+        .out(sums)
+        .in(grad.view({N, C, HxW}))
+        .in(in.view({N, C, HxW}))
+        .in(mean.contiguous())
+        .in(rstd.contiguous())
+        .in(dense(weight))
+        .ints({group})
         .run(N * group, grain_for(C / group * HxW * 5));
-  else
-    dots.zero_(), sums.zero_();
-  const at::ScalarType type = weight && weight->defined() ? weight->scalar_type() : in.scalar_type();
+  else dots.zero_(), sums.zero_();
+  const at::ScalarType type =
+      weight && weight->defined() ? weight->scalar_type() : in.scalar_type();
   if (output_mask[1]) gw = at::sum(dots, {0}).to(type);
   if (output_mask[2]) gb = at::sum(sums, {0}).to(type);
   return {gx, gw, gb};

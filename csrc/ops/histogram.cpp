@@ -28,7 +28,10 @@ at::Tensor counts_of(const at::Tensor& places, const at::Tensor& weights, int64_
   }
   const at::ScalarType type = weights.scalar_type() == at::kFloat ? at::kFloat : at::kDouble;
   const at::Tensor out = at::zeros({n}, in.options().dtype(type));
-  Launch(weighted_family, dtype_of(type)).out(out).in(in).in(weights.to(type).contiguous())
+  Launch(weighted_family, dtype_of(type))
+      .out(out)
+      .in(in)
+      .in(weights.to(type).contiguous())
       .run(in.numel() > 0, 1);
   return out;
 }
@@ -72,14 +75,18 @@ at::Tensor TRN_OP(bincount)(const at::Tensor& self, const std::optional<at::Tens
 at::Tensor& TRN_OP(histc_out)(const at::Tensor& self, int64_t bins, const at::Scalar& min,
                               const at::Scalar& max, at::Tensor& out) {
   TORCH_CHECK(bins > 0, "torch.histc(): bins must be > 0");
-  TORCH_CHECK(out.scalar_type() == self.scalar_type(), "torch.histc(): expected the result of type ",
-              self.scalar_type(), ", but got ", out.scalar_type());
+  TORCH_CHECK(out.scalar_type() == self.scalar_type(),
+              "torch.histc(): expected the result of type ", self.scalar_type(), ", but got ",
+              out.scalar_type());
   const auto [low, high] = outer_edges("torch.histc", self, min.toDouble(), max.toDouble());
   at::native::resize_output(out, {bins});
   const at::Tensor in =
       (at::isFloatingType(self.scalar_type()) ? self : self.to(at::kDouble)).contiguous();
   const at::Tensor counts = at::zeros({bins}, self.options().dtype(at::kLong));
-  Launch(histc_family, dtype_of(in)).out(counts).in(in).reals({low, high})
+  Launch(histc_family, dtype_of(in))
+      .out(counts)
+      .in(in)
+      .reals({low, high})
       .run(in.numel(), grain_for(10));
   return out.copy_(counts);
 }
@@ -107,8 +114,8 @@ at::Tensor boxes(const at::Tensor& points, at::TensorList edges, const at::Tenso
     place = place.mul_(bins).add_(at);
     shape.push_back(bins);
   }
-  const at::Tensor sums = counts_of(place.masked_fill_(outside, -1), weights,
-                                    c10::multiply_integers(shape));
+  const at::Tensor sums =
+      counts_of(place.masked_fill_(outside, -1), weights, c10::multiply_integers(shape));
   at::Tensor hist = sums.view(shape).to(points.scalar_type());
   if (!density) return hist;
   hist = hist.div(hist.sum());
@@ -128,8 +135,9 @@ at::Tensor flat(const std::optional<at::Tensor>& weight) {
 std::vector<at::Tensor> even_edges(const at::Tensor& points, at::IntArrayRef bins,
                                    std::optional<at::ArrayRef<double>> range) {
   const int64_t dims = points.size(1);
-  TORCH_CHECK(static_cast<int64_t>(bins.size()) == dims,
-              "histogramdd: The size of bins must be equal to the innermost dimension of the input.");
+  TORCH_CHECK(
+      static_cast<int64_t>(bins.size()) == dims,
+      "histogramdd: The size of bins must be equal to the innermost dimension of the input.");
   TORCH_CHECK(!range || static_cast<int64_t>(range->size()) == 2 * dims,
               "torch.histogramdd: range should have ", 2 * dims, " elements");
   std::vector<at::Tensor> edges;
@@ -177,8 +185,7 @@ std::tuple<at::Tensor, at::Tensor> TRN_OP(histogram_bin_ct)(
   const auto edges = even_edges(points, bins, range);
   return {boxes(points, edges, flat(weight), density), edges[0]};
 }
-std::vector<at::Tensor> TRN_OP(_histogramdd_bin_edges)(const at::Tensor& self,
-                                                       at::IntArrayRef bins,
+std::vector<at::Tensor> TRN_OP(_histogramdd_bin_edges)(const at::Tensor& self, at::IntArrayRef bins,
                                                        std::optional<at::ArrayRef<double>> range,
                                                        const std::optional<at::Tensor>&, bool) {
   return even_edges(as_points(self), bins, range);
@@ -194,8 +201,9 @@ at::Tensor TRN_OP(_histogramdd_from_bin_tensors)(const at::Tensor& self, at::Ten
                                                  const std::optional<at::Tensor>& weight,
                                                  bool density) {
   const at::Tensor points = as_points(self);
-  TORCH_CHECK(static_cast<int64_t>(bins.size()) == points.size(1),
-              "histogramdd: The size of bins must be equal to the innermost dimension of the input.");
+  TORCH_CHECK(
+      static_cast<int64_t>(bins.size()) == points.size(1),
+      "histogramdd: The size of bins must be equal to the innermost dimension of the input.");
   return boxes(points, bins, flat(weight), density);
 }
 

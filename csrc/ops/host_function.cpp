@@ -25,17 +25,17 @@ void launch_host_function(void (*run)(void*), void* context, void (*free)(void*)
              capture ? 0 : reinterpret_cast<int64_t>(free)})
       .run(1, 1);
   if (capture)
-    capture->keep(c10::Storage(c10::Storage::use_byte_size_t(), 0, std::move(owner), nullptr, false));
-  else
-    owner.release_context();
+    capture->keep(
+        c10::Storage(c10::Storage::use_byte_size_t(), 0, std::move(owner), nullptr, false));
+  else owner.release_context();
 }
 
 }  // namespace trn::ops
 
 const TrnHostFunctions* trn_host_functions() {
   using namespace trn;
-  static constexpr TrnHostFunctions functions{
-      ops::launch_host_function, driver::run_team,        driver::team_rank,
-      driver::team_size,         driver::compute_threads, driver::team_barrier};
+  static constexpr TrnHostFunctions functions{ops::launch_host_function, driver::run_team,
+                                              driver::team_rank,         driver::team_size,
+                                              driver::compute_threads,   driver::team_barrier};
   return &functions;
 }

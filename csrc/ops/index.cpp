@@ -48,10 +48,12 @@ Operand immediate_bytes(const c10::Scalar& value, c10::ScalarType t) {
   Operand o{};
   o.dtype = dtype_of(t);
   AT_DISPATCH_V2(t, "index_trn", AT_WRAP([&] {
-    const auto element = value.to<scalar_t>();
-    std::memcpy(&o.value, &element, sizeof(element));
-  }), AT_EXPAND(AT_ALL_TYPES_AND_COMPLEX), AT_EXPAND(AT_BAREBONES_UNSIGNED_TYPES),
-      AT_EXPAND(AT_FLOAT8_TYPES), c10::kComplexHalf, c10::kHalf, c10::kBFloat16, c10::kBool);
+                   const auto element = value.to<scalar_t>();
+                   std::memcpy(&o.value, &element, sizeof(element));
+                 }),
+                 AT_EXPAND(AT_ALL_TYPES_AND_COMPLEX), AT_EXPAND(AT_BAREBONES_UNSIGNED_TYPES),
+                 AT_EXPAND(AT_FLOAT8_TYPES), c10::kComplexHalf, c10::kHalf, c10::kBFloat16,
+                 c10::kBool);
   return o;
 }
 
@@ -74,7 +76,8 @@ void check_fits(int operands, int64_t dims) {
               " over ", dims);
 }
 
-std::vector<Operand> operands_of(const at::TensorIteratorBase& iter, std::initializer_list<int> order) {
+std::vector<Operand> operands_of(const at::TensorIteratorBase& iter,
+                                 std::initializer_list<int> order) {
   std::vector<Operand> operands;
   for (const int i : order) operands.push_back(iterator_operand(iter, i));
   return operands;

@@ -1,7 +1,7 @@
 // index_select, index_add and index_reduce: a vector of indices along one dimension.
 #include <ATen/Dispatch.h>
-#include <ATen/TensorOperators.h>
 #include <ATen/MemoryOverlap.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/WrapDimUtils.h>
 #include <ATen/native/Resize.h>
 #include <ATen/ops/empty.h>
@@ -58,9 +58,9 @@ at::Tensor& TRN_OP(index_select_out)(const at::Tensor& self, int64_t dim, const 
   TORCH_CHECK_INDEX(index.dim() <= 1,
                     "index_select(): Index is supposed to be a vector, but got dim: ", index.dim(),
                     " with type: ", index.scalar_type(), " and size: ", index.sizes());
-  TORCH_CHECK(index.scalar_type() == at::kLong || index.scalar_type() == at::kInt,
-              "index_select(): Expected dtype int32 or int64 for index but got: ",
-              index.scalar_type());
+  TORCH_CHECK(
+      index.scalar_type() == at::kLong || index.scalar_type() == at::kInt,
+      "index_select(): Expected dtype int32 or int64 for index but got: ", index.scalar_type());
   TORCH_CHECK(self.scalar_type() == out.scalar_type(),
               "index_select(): self and result must have the same scalar type");
   TORCH_CHECK(self.dim() > 0 || index.numel() == 1,
@@ -81,9 +81,9 @@ at::Tensor TRN_OP(index_select)(const at::Tensor& self, int64_t dim, const at::T
   return ops::index_select_out(self, dim, index, out);
 }
 
-TRN_IMPL_FUNC(index_add_out)(const at::Tensor& self, int64_t dim, const at::Tensor& index,
-                             const at::Tensor& source, const at::Scalar& alpha,
-                             const at::Tensor& out) {
+TRN_IMPL_FUNC(index_add_out)
+(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& source,
+ const at::Scalar& alpha, const at::Tensor& out) {
   if (!out.is_same(self)) out.copy_(self);
   const bool plain = !alpha.isComplex() && alpha.toDouble() == 1;
   combine_rows(out, wrapped(dim, out), index, source, plain ? kSum : kScaledSum, alpha);
@@ -105,20 +105,22 @@ at::Scalar start_of(std::string_view reduce, at::ScalarType type) {
 
 }  // namespace
 
-TRN_IMPL_FUNC(index_reduce_out)(const at::Tensor& self, int64_t dim, const at::Tensor& index,
-                                const at::Tensor& source, std::string_view reduce,
-                                bool include_self, const at::Tensor& result) {
+TRN_IMPL_FUNC(index_reduce_out)
+(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& source,
+ std::string_view reduce, bool include_self, const at::Tensor& result) {
   TORCH_WARN_ONCE("index_reduce() is in beta and the API may change at any time.");
   TORCH_CHECK(reduce == "prod" || reduce == "mean" || reduce == "amax" || reduce == "amin",
               "reduce argument must be either prod, mean, amax or amin, got ", reduce, ".");
   at::Tensor out = result;
   if (!out.is_same(self)) out.copy_(self);
   dim = wrapped(dim, out);
-  if (!include_self)
-    out.index_fill_(dim, index.to(at::kLong), start_of(reduce, out.scalar_type()));
+  if (!include_self) out.index_fill_(dim, index.to(at::kLong), start_of(reduce, out.scalar_type()));
   combine_rows(out, dim, index, source,
-               reduce == "prod" ? kProduct : reduce == "mean" ? kSum
-               : reduce == "amax" ? kMaximum : kMinimum, 1);
+               reduce == "prod"   ? kProduct
+               : reduce == "mean" ? kSum
+               : reduce == "amax" ? kMaximum
+                                  : kMinimum,
+               1);
   if (reduce != "mean") return;
   at::Tensor counts = include_self ? at::ones_like(out) : at::zeros_like(out);
   counts.index_add_(dim, index, at::ones_like(source));

@@ -14,13 +14,15 @@ Operand immediate(const at::TensorIteratorBase& iter, int i) {
   o.ndim = 0;
   const void* at = iter.data_ptr(i);
   switch (o.dtype) {
-    case DType::b8: case DType::u8: o.value.i = *static_cast<const uint8_t*>(at); break;
+    case DType::b8:
+    case DType::u8: o.value.i = *static_cast<const uint8_t*>(at); break;
     case DType::i8: o.value.i = *static_cast<const int8_t*>(at); break;
     case DType::i16: o.value.i = *static_cast<const int16_t*>(at); break;
     case DType::u16: o.value.i = *static_cast<const uint16_t*>(at); break;
     case DType::i32: o.value.i = *static_cast<const int32_t*>(at); break;
     case DType::u32: o.value.i = *static_cast<const uint32_t*>(at); break;
-    case DType::i64: case DType::u64: o.value.i = *static_cast<const int64_t*>(at); break;
+    case DType::i64:
+    case DType::u64: o.value.i = *static_cast<const int64_t*>(at); break;
     default: {
       const auto z = iter.tensor(i).item().toComplexDouble();
       o.value.r[0] = z.real();

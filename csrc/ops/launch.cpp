@@ -20,8 +20,14 @@ std::atomic<bool> blocking{false};
 
 bool is_floating(DType t) {
   switch (t) {
-    case DType::f16: case DType::bf16: case DType::f32: case DType::f64: case DType::f8_e5m2:
-    case DType::f8_e4m3fn: case DType::f8_e5m2fnuz: case DType::f8_e4m3fnuz: return true;
+    case DType::f16:
+    case DType::bf16:
+    case DType::f32:
+    case DType::f64:
+    case DType::f8_e5m2:
+    case DType::f8_e4m3fn:
+    case DType::f8_e5m2fnuz:
+    case DType::f8_e4m3fnuz: return true;
     default: return false;
   }
 }

@@ -19,7 +19,8 @@ inline DType dtype_of(const at::Tensor& t) { return dtype_of(t.scalar_type()); }
 
 // Fewest items worth a thread when one item costs `cost` simple steps (element loads, say).
 inline int64_t grain_for(int64_t cost) {
-  constexpr int64_t kStepsPerThread = 131072;  // below this, waking a thread costs more than it does
+  constexpr int64_t kStepsPerThread =
+      131072;  // below this, waking a thread costs more than it does
   return std::max<int64_t>(1, kStepsPerThread / std::max<int64_t>(1, cost));
 }
 

@@ -13,21 +13,28 @@ const Family lu_panel("lu_panel"), lu_exchange("lu_exchange"), lu_permutation("l
 
 void exchange_rows(const at::Tensor& a, const at::Tensor& pivots, int64_t row, bool back) {
   const int64_t n = a.size(2);
-  Launch(lu_exchange, dtype_of(a)).out(a).in(pivots).ints({row, back}).may_fault()
+  Launch(lu_exchange, dtype_of(a))
+      .out(a)
+      .in(pivots)
+      .ints({row, back})
+      .may_fault()
       .run(a.size(0) * n, grain_for(pivots.size(1) * 8));
 }
 
 // Factors [batch, m, n]; `pivots` is undefined where rows stay. Halves of the columns, one after
 // the other: the second is updated by a triangular system and a product.
-void factor_lu(const at::Tensor& a, const at::Tensor& pivots, const at::Tensor& info,
-               int64_t row) {
+void factor_lu(const at::Tensor& a, const at::Tensor& pivots, const at::Tensor& info, int64_t row) {
   const int64_t m = a.size(1), n = a.size(2), k = std::min(m, n);
   if (k == 0) return;
   const auto some = [&](int64_t begin, int64_t size) {
     return pivots.defined() ? pivots.narrow(1, begin, size) : at::Tensor();
   };
   if (n <= kLuColumns) {
-    Launch(lu_panel, dtype_of(a)).out(a).out(pivots).out(info).ints({row, pivots.defined()})
+    Launch(lu_panel, dtype_of(a))
+        .out(a)
+        .out(pivots)
+        .out(info)
+        .ints({row, pivots.defined()})
         .run(a.size(0), grain_for(m * n * k / 4));
     return;
   }
@@ -82,7 +89,10 @@ void lu_solve_kernel(const at::Tensor& lu, const at::Tensor& pivots, const at::T
 void unpack_pivots_kernel(at::TensorIterator& iter, const int64_t, const int64_t) {
   const at::Tensor order = vectors(iter.tensor(0)), pivots = vectors(iter.tensor(1));
   if (order.numel() == 0 || pivots.numel() == 0) return;
-  Launch(lu_permutation, dtype_of(order)).out(order).in(pivots).may_fault()
+  Launch(lu_permutation, dtype_of(order))
+      .out(order)
+      .in(pivots)
+      .may_fault()
       .run(order.size(0), grain_for(pivots.size(1) * 8));
 }
 

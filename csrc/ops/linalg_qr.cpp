@@ -24,7 +24,10 @@ Block block_of(const at::Tensor& reflections, const at::Tensor& tau, int64_t fir
   const at::Tensor products = at::empty({v.size(0), w, w}, v.options()),
                    t = at::empty_like(products);
   matmul_into(products, v.mH(), v);
-  Launch(qr_block, dtype_of(t)).out(t).in(products).in(tau.narrow(1, first, w))
+  Launch(qr_block, dtype_of(t))
+      .out(t)
+      .in(products)
+      .in(tau.narrow(1, first, w))
       .run(t.size(0), grain_for(w * w * w / 6));
   return {v, t};
 }
@@ -72,7 +75,9 @@ void factor_qr(const at::Tensor& a, const at::Tensor& tau) {
   for (int64_t first = 0; first < k; first += kQrColumns) {
     const int64_t w = std::min(kQrColumns, k - first), end = first + w;
     const at::Tensor panel = a.narrow(1, first, m - first).narrow(2, first, w);
-    Launch(qr_panel, dtype_of(a)).out(panel).out(tau.narrow(1, first, w))
+    Launch(qr_panel, dtype_of(a))
+        .out(panel)
+        .out(tau.narrow(1, first, w))
         .run(a.size(0), grain_for((m - first) * w * w / 2));
     if (end < n)
       apply(block_of(a, tau, first, w), a.narrow(1, first, m - first).narrow(2, end, n - end),

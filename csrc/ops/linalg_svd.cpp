@@ -16,9 +16,13 @@ void eigh_kernel(const at::Tensor& eigenvalues, const at::Tensor& eigenvectors,
   if (eigenvectors.numel() == 0) return;
   const at::Tensor a = matrices(eigenvectors), work = by_column(a);
   const int64_t n = a.size(1);
-  Launch(eigh, dtype_of(a)).out(vectors(eigenvalues)).out(work)
-      .out(at::empty({a.size(0), 4 * n}, a.options())).out(numbers(info))
-      .ints({upper, compute_eigenvectors}).run(a.size(0), grain_for(10 * n * n * n));
+  Launch(eigh, dtype_of(a))
+      .out(vectors(eigenvalues))
+      .out(work)
+      .out(at::empty({a.size(0), 4 * n}, a.options()))
+      .out(numbers(info))
+      .ints({upper, compute_eigenvectors})
+      .run(a.size(0), grain_for(10 * n * n * n));
   if (!work.is_same(a)) at::Tensor{a}.copy_(work);
 }
 
@@ -26,7 +30,11 @@ void eigh_kernel(const at::Tensor& eigenvalues, const at::Tensor& eigenvectors,
 void decompose(const at::Tensor& values, const at::Tensor& x, const at::Tensor& v,
                const at::Tensor& info) {
   const int64_t n = x.size(1);
-  Launch(svd, dtype_of(x)).out(values).out(x).out(v).out(info)
+  Launch(svd, dtype_of(x))
+      .out(values)
+      .out(x)
+      .out(v)
+      .out(info)
       .run(x.size(0), grain_for(30 * n * n * n));
 }
 

@@ -23,7 +23,10 @@ int64_t half_of(int64_t n) { return (n / 2 + kTriangle - 1) / kTriangle * kTrian
 void factor_cholesky(const at::Tensor& a, const at::Tensor& info, int64_t row) {
   const int64_t n = a.size(1);
   if (n <= kTriangle) {
-    Launch(cholesky, dtype_of(a)).out(a).out(info).ints({row})
+    Launch(cholesky, dtype_of(a))
+        .out(a)
+        .out(info)
+        .ints({row})
         .run(a.size(0), grain_for(n * n * n / 4));
     return;
   }
@@ -92,7 +95,10 @@ void solve_triangle(const at::Tensor& t, const at::Tensor& x, bool upper, bool u
   if (x.numel() == 0) return;
   if (n <= kTriangle) {
     const int64_t panels = (columns + kPanel - 1) / kPanel;
-    Launch(triangular_solve, dtype_of(x)).out(x).in(t).ints({upper, unit, t.is_conj()})
+    Launch(triangular_solve, dtype_of(x))
+        .out(x)
+        .in(t)
+        .ints({upper, unit, t.is_conj()})
         .run(x.size(0) * panels, grain_for(n * n * std::min(columns, kPanel) / 4));
     return;
   }
@@ -104,8 +110,7 @@ void solve_triangle(const at::Tensor& t, const at::Tensor& x, bool upper, bool u
   solve_triangle(block(t, rest, n - size, rest, n - size), next, upper, unit);
 }
 
-at::Tensor TRN_OP(_cholesky_solve_helper)(const at::Tensor& self, const at::Tensor& A,
-                                          bool upper) {
+at::Tensor TRN_OP(_cholesky_solve_helper)(const at::Tensor& self, const at::Tensor& A, bool upper) {
   const at::Tensor x = self.clone(at::MemoryFormat::Contiguous);
   if (x.numel()) solve_cholesky(matrices(A.contiguous()), matrices(x), upper);
   return x;

@@ -28,8 +28,15 @@ void forward(const at::Tensor& input, const at::Tensor& target, const at::Tensor
   const DType type = compute_type(in.scalar_type());
   const auto options = in.options().dtype(type == DType::f64 ? at::kDouble : at::kFloat);
   const at::Tensor losses = at::empty({n}, options), weights = at::empty({n}, options);
-  Launch(nll_loss, type).out(losses).out(weights).in(in).in(at).in(weight)
-      .ints({ignore_index}).may_fault().run(n, grain_for(8));
+  Launch(nll_loss, type)
+      .out(losses)
+      .out(weights)
+      .in(in)
+      .in(at)
+      .in(weight)
+      .ints({ignore_index})
+      .may_fault()
+      .run(n, grain_for(8));
   at::Tensor out = output, total = total_weight;
   if (reduction == at::Reduction::None && input.dim() == 2) {
     out.copy_(losses);
@@ -48,9 +55,13 @@ void backward(const at::Tensor& grad, const at::Tensor& input, const at::Tensor&
   out.zero_();
   const at::Tensor rows = rows_of(out), at = vector_of(target);
   Launch(nll_loss_backward_family, compute_type(input.scalar_type()))
-      .out(rows).in(vector_of(grad)).in(at).in(weight)
+      .out(rows)
+      .in(vector_of(grad))
+      .in(at)
+      .in(weight)
       .in(reduction == at::Reduction::Mean ? total_weight : at::Tensor())
-      .ints({ignore_index}).run(rows.size(0), grain_for(8));
+      .ints({ignore_index})
+      .run(rows.size(0), grain_for(8));
 }
 
 at::Tensor given(const at::OptionalTensorRef& t) { return t.has_value() ? *t : at::Tensor(); }
@@ -61,18 +72,16 @@ at::Tensor pixels_of(const at::Tensor& t) { return t.movedim(1, -1).flatten(0, -
 
 }  // namespace
 
-TRN_IMPL_FUNC(nll_loss_forward_output)(const at::Tensor& self, const at::Tensor& target,
-                                       at::OptionalTensorRef weight, int64_t reduction,
-                                       int64_t ignore_index, const at::Tensor& output,
-                                       const at::Tensor& total_weight) {
+TRN_IMPL_FUNC(nll_loss_forward_output)
+(const at::Tensor& self, const at::Tensor& target, at::OptionalTensorRef weight, int64_t reduction,
+ int64_t ignore_index, const at::Tensor& output, const at::Tensor& total_weight) {
   forward(self, target, given(weight), reduction, ignore_index, output, total_weight);
 }
 
-TRN_IMPL_FUNC(nll_loss_backward_grad_input)(const at::Tensor& grad_output, const at::Tensor& self,
-                                            const at::Tensor& target, at::OptionalTensorRef weight,
-                                            int64_t reduction, int64_t ignore_index,
-                                            const at::Tensor& total_weight,
-                                            const at::Tensor& grad_input) {
+TRN_IMPL_FUNC(nll_loss_backward_grad_input)
+(const at::Tensor& grad_output, const at::Tensor& self, const at::Tensor& target,
+ at::OptionalTensorRef weight, int64_t reduction, int64_t ignore_index,
+ const at::Tensor& total_weight, const at::Tensor& grad_input) {
   backward(grad_output, self, target, given(weight), reduction, ignore_index, total_weight,
            grad_input);
 }
@@ -80,9 +89,10 @@ TRN_IMPL_FUNC(nll_loss_backward_grad_input)(const at::Tensor& grad_output, const
 std::tuple<at::Tensor&, at::Tensor&> TRN_OP(nll_loss2d_forward_output)(
     const at::Tensor& self, const at::Tensor& target, const std::optional<at::Tensor>& weight,
     int64_t reduction, int64_t ignore_index, at::Tensor& output, at::Tensor& total_weight) {
-  TORCH_CHECK(target.dim() == 3,
-              "only batches of spatial targets supported (3D tensors) but got targets of dimension: ",
-              target.dim());
+  TORCH_CHECK(
+      target.dim() == 3,
+      "only batches of spatial targets supported (3D tensors) but got targets of dimension: ",
+      target.dim());
   TORCH_CHECK(self.dim() == 4,
               "only batches of spatial inputs supported (4D tensors), but got input of dimension: ",
               self.dim());
@@ -108,10 +118,12 @@ std::tuple<at::Tensor, at::Tensor> TRN_OP(nll_loss2d_forward)(
   return {output, total};
 }
 
-at::Tensor& TRN_OP(nll_loss2d_backward_grad_input)(
-    const at::Tensor& grad_output, const at::Tensor& self, const at::Tensor& target,
-    const std::optional<at::Tensor>& weight, int64_t reduction, int64_t ignore_index,
-    const at::Tensor& total_weight, at::Tensor& grad_input) {
+at::Tensor& TRN_OP(nll_loss2d_backward_grad_input)(const at::Tensor& grad_output,
+                                                   const at::Tensor& self, const at::Tensor& target,
+                                                   const std::optional<at::Tensor>& weight,
+                                                   int64_t reduction, int64_t ignore_index,
+                                                   const at::Tensor& total_weight,
+                                                   at::Tensor& grad_input) {
   grad_input.resize_as_(self);
   const at::Tensor in = pixels_of(self);
   at::Tensor grad = at::empty_like(in, at::MemoryFormat::Contiguous);
@@ -141,7 +153,9 @@ at::Tensor map_of(std::initializer_list<at::Tensor> in, const Family& family, in
   return iter.output();
 }
 at::Tensor reduced(const at::Tensor& t, int64_t reduction) {
-  return reduction == at::Reduction::Mean ? t.mean() : reduction == at::Reduction::Sum ? t.sum() : t;
+  return reduction == at::Reduction::Mean  ? t.mean()
+         : reduction == at::Reduction::Sum ? t.sum()
+                                           : t;
 }
 }  // namespace
 

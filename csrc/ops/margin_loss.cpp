@@ -32,8 +32,9 @@ struct Rows {
 };
 
 at::Tensor reduced(const at::Tensor& losses, int64_t reduction) {
-  return reduction == at::Reduction::Mean ? losses.mean()
-         : reduction == at::Reduction::Sum ? losses.sum() : losses;
+  return reduction == at::Reduction::Mean  ? losses.mean()
+         : reduction == at::Reduction::Sum ? losses.sum()
+                                           : losses;
 }
 
 double factor_of(const Rows& r, int64_t reduction) {
@@ -76,8 +77,13 @@ at::Tensor TRN_OP(multi_margin_loss)(const at::Tensor& self, const at::Tensor& t
   const Rows r = one_label(self, target, p, weight);
   const at::Tensor losses = at::empty({r.n}, r.options());
   Launch(multi_margin, dtype_of(r.type))
-      .out(losses).in(r.scores).in(r.target).in(r.weight)
-      .ints({p.toLong()}).reals({margin.toDouble()}).may_fault()
+      .out(losses)
+      .in(r.scores)
+      .in(r.target)
+      .in(r.weight)
+      .ints({p.toLong()})
+      .reals({margin.toDouble()})
+      .may_fault()
       .run(r.n, grain_for(r.classes * 3));
   const at::Tensor shaped = target.dim() == 0 ? losses.squeeze(0) : losses;
   return reduced(shaped, reduction).to(self.scalar_type());
@@ -89,16 +95,21 @@ at::Tensor& TRN_OP(multi_margin_loss_out)(const at::Tensor& self, const at::Tens
   const at::Tensor loss = ops::multi_margin_loss(self, target, p, margin, weight, reduction);
   return out.resize_(loss.sizes()).copy_(loss);
 }
-at::Tensor TRN_OP(multi_margin_loss_backward)(const at::Tensor& grad_output,
-                                              const at::Tensor& self, const at::Tensor& target,
-                                              const at::Scalar& p, const at::Scalar& margin,
+at::Tensor TRN_OP(multi_margin_loss_backward)(const at::Tensor& grad_output, const at::Tensor& self,
+                                              const at::Tensor& target, const at::Scalar& p,
+                                              const at::Scalar& margin,
                                               const std::optional<at::Tensor>& weight,
                                               int64_t reduction) {
   const Rows r = one_label(self, target, p, weight);
   const at::Tensor out = at::zeros({r.n, r.classes}, r.options());
   Launch(multi_margin_backward, dtype_of(r.type))
-      .out(out).in(r.spread(grad_output)).in(r.scores).in(r.target).in(r.weight)
-      .ints({p.toLong()}).reals({margin.toDouble(), factor_of(r, reduction)})
+      .out(out)
+      .in(r.spread(grad_output))
+      .in(r.scores)
+      .in(r.target)
+      .in(r.weight)
+      .ints({p.toLong()})
+      .reals({margin.toDouble(), factor_of(r, reduction)})
       .run(r.n, grain_for(r.classes * 4));
   return out.to(self.scalar_type()).view(self.sizes());
 }
@@ -111,13 +122,18 @@ at::Tensor& TRN_OP(multi_margin_loss_backward_grad_input)(
   return grad_input.resize_(grad.sizes()).copy_(grad);
 }
 
-std::tuple<at::Tensor, at::Tensor> TRN_OP(multilabel_margin_loss_forward)(
-    const at::Tensor& self, const at::Tensor& target, int64_t reduction) {
+std::tuple<at::Tensor, at::Tensor> TRN_OP(multilabel_margin_loss_forward)(const at::Tensor& self,
+                                                                          const at::Tensor& target,
+                                                                          int64_t reduction) {
   const Rows r = many_labels(self, target);
   const at::Tensor losses = at::empty({r.n}, r.options());
   const at::Tensor is_target = at::empty({r.n, r.classes}, r.options());
   Launch(multilabel, dtype_of(r.type))
-      .out(losses).out(is_target).in(r.scores).in(r.target).may_fault()
+      .out(losses)
+      .out(is_target)
+      .in(r.scores)
+      .in(r.target)
+      .may_fault()
       .run(r.n, grain_for(r.classes * r.classes));
   const at::Tensor shaped = target.dim() <= 1 ? losses.squeeze(0) : losses;
   return {reduced(shaped, reduction).to(self.scalar_type()),
@@ -132,17 +148,22 @@ std::tuple<at::Tensor&, at::Tensor&> TRN_OP(multilabel_margin_loss_forward_outpu
   return {output, is_target};
 }
 at::Tensor TRN_OP(multilabel_margin_loss_backward)(const at::Tensor& grad_output,
-                                                   const at::Tensor& self,
-                                                   const at::Tensor& target, int64_t reduction,
-                                                   const at::Tensor& is_target) {
+                                                   const at::Tensor& self, const at::Tensor& target,
+                                                   int64_t reduction, const at::Tensor& is_target) {
   const Rows r = many_labels(self, target);
-  TORCH_CHECK(is_target.sizes() == target.sizes(), "inconsistent is_target size: ",
-              is_target.sizes(), " for target of size: ", target.sizes());
+  TORCH_CHECK(is_target.sizes() == target.sizes(),
+              "inconsistent is_target size: ", is_target.sizes(),
+              " for target of size: ", target.sizes());
   const at::Tensor out = at::zeros({r.n, r.classes}, r.options());
   const at::Tensor mark = is_target.to(r.type).contiguous().view({r.n, r.classes});
   Launch(multilabel_backward, dtype_of(r.type))
-      .out(out).in(r.spread(grad_output)).in(r.scores).in(r.target).in(mark)
-      .reals({factor_of(r, reduction)}).run(r.n, grain_for(r.classes * r.classes));
+      .out(out)
+      .in(r.spread(grad_output))
+      .in(r.scores)
+      .in(r.target)
+      .in(mark)
+      .reals({factor_of(r, reduction)})
+      .run(r.n, grain_for(r.classes * r.classes));
   return out.to(self.scalar_type()).view(self.sizes());
 }
 at::Tensor& TRN_OP(multilabel_margin_loss_backward_grad_input)(

@@ -18,31 +18,38 @@ const Family count_chunks("count_chunks"), nonzero_family("nonzero"),
 
 constexpr int64_t kChunk = 4096;  // elements counted together: short enough to share out evenly
 
-at::Tensor flags_of(const at::Tensor& t) {
-  return t.scalar_type() == at::kBool ? t : at::ne(t, 0);
-}
+at::Tensor flags_of(const at::Tensor& t) { return t.scalar_type() == at::kBool ? t : at::ne(t, 0); }
 
 // Running counts of true elements at the ends of chunks.
 at::Tensor chunk_ends(const at::Tensor& flags) {
   const int64_t chunks = (flags.numel() + kChunk - 1) / kChunk;
   const at::Tensor counts = at::empty({chunks}, flags.options().dtype(at::kLong));
-  Launch(count_chunks, DType::b8).out(counts).in(flags).ints({kChunk})
+  Launch(count_chunks, DType::b8)
+      .out(counts)
+      .in(flags)
+      .ints({kChunk})
       .run(chunks, grain_for(kChunk));
   return chunks == 1 ? counts : at::cumsum(counts, 0);
 }
 
 void coordinates(const at::Tensor& rows, const at::Tensor& flags, const at::Tensor& ends) {
-  Launch(nonzero_family, DType::b8).out(rows).in(flags).in(ends).ints({kChunk, rows.size(0)})
+  Launch(nonzero_family, DType::b8)
+      .out(rows)
+      .in(flags)
+      .in(ends)
+      .ints({kChunk, rows.size(0)})
       .run(ends.numel(), grain_for(kChunk * 4));
 }
 
 }  // namespace
 
 at::Tensor& TRN_OP(nonzero_out)(const at::Tensor& self, at::Tensor& out) {
-  TORCH_CHECK(out.scalar_type() == at::kLong,
-              "Expected object of scalar type ", at::kLong, " as out, but got ", out.scalar_type());
-  TORCH_CHECK(out.device() == self.device(), "expected self and out to be on the same device, but "
-              "got out on ", out.device(), " and self on ", self.device());
+  TORCH_CHECK(out.scalar_type() == at::kLong, "Expected object of scalar type ", at::kLong,
+              " as out, but got ", out.scalar_type());
+  TORCH_CHECK(out.device() == self.device(),
+              "expected self and out to be on the same device, but "
+              "got out on ",
+              out.device(), " and self on ", self.device());
   if (self.numel() == 0) {
     at::native::resize_output(out, {0, self.dim()});
     return out;
@@ -103,7 +110,11 @@ at::Tensor& TRN_OP(masked_select_out)(const at::Tensor& self, const at::Tensor& 
   if (n == 0) return out;
   const at::Tensor dense = out.is_contiguous() ? out : at::empty({n}, out.options());
   Launch(masked_select_family, move_type(self.scalar_type()))
-      .out(dense).in(*flags).in(*values).in(ends).ints({kChunk})
+      .out(dense)
+      .in(*flags)
+      .in(*values)
+      .in(ends)
+      .ints({kChunk})
       .run(ends.numel(), grain_for(kChunk * 4));
   if (!dense.is_same(out)) out.copy_(dense);
   return out;
@@ -126,7 +137,12 @@ at::Tensor& TRN_OP(masked_scatter_)(at::Tensor& self, const at::Tensor& mask,
   const at::Tensor flags = mask.expand_as(self);
   const at::Tensor ends = chunk_ends(flags), values = source.contiguous();
   Launch(masked_scatter_family, move_type(self.scalar_type()))
-      .out(self).in(flags).in(values).in(ends).ints({kChunk}).may_fault()
+      .out(self)
+      .in(flags)
+      .in(values)
+      .in(ends)
+      .ints({kChunk})
+      .may_fault()
       .run(ends.numel(), grain_for(kChunk * 4));
   return self;
 }

@@ -3,17 +3,18 @@
 
 #include <ATen/ExpandUtils.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/relu.h>
 #include <ATen/ops/gelu.h>
+#include <ATen/ops/relu.h>
 
-#include "matmul_tiles.h"
 #include "matmul.structured.h"
+#include "matmul_tiles.h"
 
 namespace trn::ops {
 namespace {
 
-bool is_generic(DType t) { return t <= DType::i64 || t == DType::b8 || t == DType::c64 || t == DType::c128; }
-
+bool is_generic(DType t) {
+  return t <= DType::i64 || t == DType::b8 || t == DType::c64 || t == DType::c128;
+}
 
 }  // namespace
 
@@ -44,8 +45,8 @@ void matmul_into(const at::Tensor& out, const at::Tensor& left, const at::Tensor
     return;
   }
   l.reals({alpha.toDouble(), beta.toDouble()});
-  const Tiling t = is_thin(m, n) ? thin_tiling(m, n)
-                                 : matmul_tiling(m, n, k, batch, driver::compute_threads());
+  const Tiling t =
+      is_thin(m, n) ? thin_tiling(m, n) : matmul_tiling(m, n, k, batch, driver::compute_threads());
   l.ints({t.m, t.n});
   l.run(batch * t.items(), grain_for(m * n * std::max<int64_t>(k, 1) / t.items() / 8));
 }
@@ -54,16 +55,16 @@ TRN_IMPL_FUNC(mm_out)(const at::Tensor& self, const at::Tensor& mat2, const at::
   matmul_into(out.unsqueeze(0), self.unsqueeze(0), mat2.unsqueeze(0));
 }
 
-TRN_IMPL_FUNC(addmm_out)(const at::Tensor& self, const at::Tensor& mat1, const at::Tensor& mat2,
-                         const at::Scalar& beta, const at::Scalar& alpha, const at::Tensor& out) {
+TRN_IMPL_FUNC(addmm_out)
+(const at::Tensor& self, const at::Tensor& mat1, const at::Tensor& mat2, const at::Scalar& beta,
+ const at::Scalar& alpha, const at::Tensor& out) {
   matmul_into(out.unsqueeze(0), mat1.unsqueeze(0), mat2.unsqueeze(0),
               self.expand(out.sizes()).unsqueeze(0), alpha, beta);
 }
 
-TRN_IMPL_FUNC(_addmm_activation_out)(const at::Tensor& self, const at::Tensor& mat1,
-                                     const at::Tensor& mat2, const at::Scalar& beta,
-                                     const at::Scalar& alpha, bool use_gelu,
-                                     const at::Tensor& out) {
+TRN_IMPL_FUNC(_addmm_activation_out)
+(const at::Tensor& self, const at::Tensor& mat1, const at::Tensor& mat2, const at::Scalar& beta,
+ const at::Scalar& alpha, bool use_gelu, const at::Tensor& out) {
   matmul_into(out.unsqueeze(0), mat1.unsqueeze(0), mat2.unsqueeze(0),
               self.expand(out.sizes()).unsqueeze(0), alpha, beta);
   at::Tensor result = out;
@@ -75,14 +76,15 @@ TRN_IMPL_FUNC(bmm_out)(const at::Tensor& self, const at::Tensor& mat2, const at:
   matmul_into(out, self, mat2);
 }
 
-TRN_IMPL_FUNC(baddbmm_out)(const at::Tensor& self, const at::Tensor& batch1,
-                           const at::Tensor& batch2, const at::Scalar& beta,
-                           const at::Scalar& alpha, const at::Tensor& out) {
+TRN_IMPL_FUNC(baddbmm_out)
+(const at::Tensor& self, const at::Tensor& batch1, const at::Tensor& batch2, const at::Scalar& beta,
+ const at::Scalar& alpha, const at::Tensor& out) {
   matmul_into(out, batch1, batch2, self.expand(out.sizes()), alpha, beta);
 }
 
-TRN_IMPL_FUNC(addmv_out)(const at::Tensor& self, const at::Tensor& mat, const at::Tensor& vec,
-                         const at::Scalar& beta, const at::Scalar& alpha, const at::Tensor& out) {
+TRN_IMPL_FUNC(addmv_out)
+(const at::Tensor& self, const at::Tensor& mat, const at::Tensor& vec, const at::Scalar& beta,
+ const at::Scalar& alpha, const at::Tensor& out) {
   const auto column = [](const at::Tensor& t) { return t.unsqueeze(-1).unsqueeze(0); };
   matmul_into(column(out), mat.unsqueeze(0), column(vec), column(self.expand(out.sizes())), alpha,
               beta);
@@ -119,8 +121,8 @@ namespace {
 // Products of halves kept in float32: out_dtype is the accumulator's own type.
 void check_out_dtype(const at::Tensor& a, at::ScalarType out_dtype) {
   const bool same = a.scalar_type() == out_dtype;
-  const bool widened = out_dtype == at::kFloat &&
-                       (a.scalar_type() == at::kHalf || a.scalar_type() == at::kBFloat16);
+  const bool widened =
+      out_dtype == at::kFloat && (a.scalar_type() == at::kHalf || a.scalar_type() == at::kBFloat16);
   TORCH_CHECK(same || widened,
               "out_dtype must be the same as input dtype or fp32 for fp16/bf16 inputs");
 }

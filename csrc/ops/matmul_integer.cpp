@@ -10,14 +10,15 @@ namespace {
 void check_int_mm(const at::Tensor& self, const at::Tensor& mat2, const at::Tensor& out) {
   TORCH_CHECK(self.dim() == 2, "_int_mm: Expected self to be of dimension 2 but got ", self.dim());
   TORCH_CHECK(mat2.dim() == 2, "_int_mm: Expected mat2 to be of dimension 2 but got ", mat2.dim());
-  TORCH_CHECK(self.size(1) == mat2.size(0), "_int_mm: self.size(1) needs to match mat2.size(0) but got ",
-              self.size(1), " and ", mat2.size(0));
-  TORCH_CHECK(self.scalar_type() == at::kChar, "_int_mm: Expected self dtype to be of type int8 but got ",
-              self.scalar_type());
-  TORCH_CHECK(mat2.scalar_type() == at::kChar, "_int_mm: Expected mat2 dtype to be of type int8 but got ",
-              mat2.scalar_type());
-  TORCH_CHECK(out.scalar_type() == at::kInt, "_int_mm: Expected result dtype to be of type kInt but got ",
-              out.scalar_type());
+  TORCH_CHECK(self.size(1) == mat2.size(0),
+              "_int_mm: self.size(1) needs to match mat2.size(0) but got ", self.size(1), " and ",
+              mat2.size(0));
+  TORCH_CHECK(self.scalar_type() == at::kChar,
+              "_int_mm: Expected self dtype to be of type int8 but got ", self.scalar_type());
+  TORCH_CHECK(mat2.scalar_type() == at::kChar,
+              "_int_mm: Expected mat2 dtype to be of type int8 but got ", mat2.scalar_type());
+  TORCH_CHECK(out.scalar_type() == at::kInt,
+              "_int_mm: Expected result dtype to be of type kInt but got ", out.scalar_type());
   TORCH_CHECK(out.dim() == 2 && out.size(0) == self.size(0) && out.size(1) == mat2.size(1),
               "_int_mm: Expected result of size ", self.size(0), "x", mat2.size(1), " but got ",
               out.sizes());
@@ -32,8 +33,12 @@ at::Tensor weight_only(const at::Tensor& a, const at::Tensor& w, DType kind, int
   if (out.numel() == 0) return out;
   const Tiling t = thin_tiling(1, n);
   Launch(matmul_weight_only, kind)
-      .out(out.unsqueeze(0)).in(a.unsqueeze(0)).in(w.unsqueeze(0)).in(scales.contiguous())
-      .ints({0, t.n, group}).reals({1, 0})
+      .out(out.unsqueeze(0))
+      .in(a.unsqueeze(0))
+      .in(w.unsqueeze(0))
+      .in(scales.contiguous())
+      .ints({0, t.n, group})
+      .reals({1, 0})
       .run(t.items(), grain_for(m * t.n * k / 8));
   return out;
 }
@@ -54,8 +59,12 @@ at::Tensor& TRN_OP(_int_mm_out)(const at::Tensor& self, const at::Tensor& mat2, 
   const int64_t m = self.size(0), n = mat2.size(1), k = self.size(1);
   const Tiling t = matmul_tiling(m, n, k, 1, driver::compute_threads());
   Launch(matmul_bytes, DType::i8)
-      .out(out.unsqueeze(0)).in(self.unsqueeze(0)).in(mat2.unsqueeze(0)).in(at::Tensor())
-      .ints({t.m, t.n}).reals({1, 0})
+      .out(out.unsqueeze(0))
+      .in(self.unsqueeze(0))
+      .in(mat2.unsqueeze(0))
+      .in(at::Tensor())
+      .ints({t.m, t.n})
+      .reals({1, 0})
       .run(t.items(), grain_for(t.m * t.n * k / 16));
   return out;
 }
@@ -83,7 +92,8 @@ at::Tensor TRN_OP(_weight_int8pack_mm)(const at::Tensor& self, const at::Tensor&
 // order of bytes inside: rows of k / 2, the even k in the high half.
 at::Tensor TRN_OP(_convert_weight_to_int4pack)(const at::Tensor& self, int64_t innerKTiles) {
   TORCH_CHECK(self.dim() == 2, "_convert_weight_to_int4pack : expect weight to be 2D tensor.");
-  TORCH_CHECK(self.scalar_type() == at::kByte, "_convert_weight_to_int4pack : expect weight to be kByte.");
+  TORCH_CHECK(self.scalar_type() == at::kByte,
+              "_convert_weight_to_int4pack : expect weight to be kByte.");
   TORCH_CHECK(innerKTiles == 2 || innerKTiles == 4 || innerKTiles == 8,
               "_convert_weight_to_int4pack : innerKTiles need to be 2, 4, or 8, got ", innerKTiles);
   const int64_t n = self.size(0), k = self.size(1) * 2;
@@ -108,8 +118,8 @@ at::Tensor TRN_OP(_weight_int4pack_mm)(const at::Tensor& self, const at::Tensor&
               qGroupSize, ", got ", k);
   TORCH_CHECK(qScaleAndZeros.dim() == 3 && qScaleAndZeros.size(0) == k / qGroupSize &&
                   qScaleAndZeros.size(1) == n && qScaleAndZeros.size(2) == 2,
-              "_weight_int4pack_mm: expect qScaleAndZeros to be 3d tensor with sizes [", k / qGroupSize,
-              ", ", n, ", 2]");
+              "_weight_int4pack_mm: expect qScaleAndZeros to be 3d tensor with sizes [",
+              k / qGroupSize, ", ", n, ", 2]");
   return weight_only(self, mat2.view(at::kByte).view({n, k / 2}), DType::u8, n, qScaleAndZeros,
                      qGroupSize);
 }

@@ -19,7 +19,8 @@ at::Tensor taylor(const at::Tensor& x) {
   at::Tensor sum = fourth.div(std::tgamma(21.0));
   for (int k = 16; k >= 0; k -= 4) {
     if (k < 16) sum = at::matmul(sum, fourth);
-    sum.add_(x, 1 / std::tgamma(k + 2.0)).add_(squared, 1 / std::tgamma(k + 3.0))
+    sum.add_(x, 1 / std::tgamma(k + 2.0))
+        .add_(squared, 1 / std::tgamma(k + 3.0))
         .add_(cubed, 1 / std::tgamma(k + 4.0));
     sum.diagonal(0, -2, -1).add_(1 / std::tgamma(k + 1.0));
   }

@@ -50,9 +50,9 @@ at::Tensor empty_of(at::IntArrayRef sizes, const at::TensorOptions& options) {
   c10::OptionalDeviceGuard guard;
   if (device.index() != runtime::current_device()) guard.reset_device(device);
   refuse_unsupported(options.layout_opt(), options.pinned_memory_opt());
-  return fill_if_deterministic(at::detail::empty_generic(
-      sizes, runtime::allocator(), kKeys, c10::typeMetaToScalarType(options.dtype()),
-      options.memory_format_opt()));
+  return fill_if_deterministic(at::detail::empty_generic(sizes, runtime::allocator(), kKeys,
+                                                         c10::typeMetaToScalarType(options.dtype()),
+                                                         options.memory_format_opt()));
 }
 
 at::Tensor empty_strided_of(at::IntArrayRef sizes, at::IntArrayRef strides,
@@ -61,9 +61,8 @@ at::Tensor empty_strided_of(at::IntArrayRef sizes, at::IntArrayRef strides,
   c10::OptionalDeviceGuard guard;
   if (device.index() != runtime::current_device()) guard.reset_device(device);
   refuse_unsupported(options.layout_opt(), options.pinned_memory_opt());
-  return fill_if_deterministic(
-      at::detail::empty_strided_generic(sizes, strides, runtime::allocator(), kKeys,
-                                        c10::typeMetaToScalarType(options.dtype())));
+  return fill_if_deterministic(at::detail::empty_strided_generic(
+      sizes, strides, runtime::allocator(), kKeys, c10::typeMetaToScalarType(options.dtype())));
 }
 
 at::Tensor TRN_OP(empty_memory_format)(at::IntArrayRef size, std::optional<at::ScalarType> dtype,
@@ -81,8 +80,7 @@ at::Tensor TRN_OP(empty_memory_format)(at::IntArrayRef size, std::optional<at::S
 
 at::Tensor TRN_OP(empty_strided)(at::IntArrayRef size, at::IntArrayRef stride,
                                  std::optional<at::ScalarType> dtype,
-                                 std::optional<at::Layout> layout,
-                                 std::optional<at::Device> device,
+                                 std::optional<at::Layout> layout, std::optional<at::Device> device,
                                  std::optional<bool> pin_memory) {
   return empty_strided_of(
       size, stride,
@@ -110,15 +108,13 @@ const at::Tensor& TRN_OP(resize_)(const at::Tensor& self, at::IntArrayRef size,
 }
 
 at::Tensor& TRN_OP(set__source_Storage_storage_offset)(at::Tensor& self, at::Storage source,
-                                                       int64_t storage_offset,
-                                                       at::IntArrayRef size,
+                                                       int64_t storage_offset, at::IntArrayRef size,
                                                        at::IntArrayRef stride) {
   at::native::checkSetStorage(self, std::move(source), storage_offset, size, stride);
   self.unsafeGetTensorImpl()->set_storage_offset(storage_offset);
   if (stride.data() == nullptr)  // none given, which is not the same as none there
     self.unsafeGetTensorImpl()->set_sizes_contiguous(size);
-  else
-    self.unsafeGetTensorImpl()->set_sizes_and_strides(size, stride);
+  else self.unsafeGetTensorImpl()->set_sizes_and_strides(size, stride);
   return self;
 }
 
@@ -128,7 +124,8 @@ at::Tensor& TRN_OP(set_)(at::Tensor& self) {
 }
 
 // Parameters keep their identity when a module moves, as on CUDA.
-bool TRN_OP_ACROSS(_has_compatible_shallow_copy_type)(const at::Tensor& self, const at::Tensor& from) {
+bool TRN_OP_ACROSS(_has_compatible_shallow_copy_type)(const at::Tensor& self,
+                                                      const at::Tensor& from) {
   const auto dense = [](const at::Tensor& t) {
     return t.key_set().has_any(c10::DispatchKeySet(c10::DispatchKey::Dense));
   };

@@ -28,19 +28,20 @@ Rows rows_of(const at::Tensor& input, at::IntArrayRef normalized, const Optional
   TORCH_CHECK(n >= 1, "Expected normalized_shape to be at least 1-dimensional, i.e., ",
               "containing at least one element, but got normalized_shape = ", normalized);
   for (const Optional* t : {&weight, &bias})
-    TORCH_CHECK(!*t || !(*t)->defined() || (*t)->sizes().equals(normalized),
-                "Expected ", t == &weight ? "weight" : "bias",
+    TORCH_CHECK(!*t || !(*t)->defined() || (*t)->sizes().equals(normalized), "Expected ",
+                t == &weight ? "weight" : "bias",
                 " to be of same shape as normalized_shape, but got ",
                 t == &weight ? "weight" : "bias", " of shape ", (*t)->sizes(),
                 " and normalized_shape = ", normalized);
   const bool fits = input.dim() >= n && input.sizes().slice(input.dim() - n).equals(normalized);
-  TORCH_CHECK(fits, "Given normalized_shape=", normalized, ", expected input with shape [*",
-              [&] {
-                std::string s;
-                for (int64_t d : normalized) s += ", " + std::to_string(d);
-                return s;
-              }(),
-              "], but got input of size", input.sizes());
+  TORCH_CHECK(
+      fits, "Given normalized_shape=", normalized, ", expected input with shape [*",
+      [&] {
+        std::string s;
+        for (int64_t d : normalized) s += ", " + std::to_string(d);
+        return s;
+      }(),
+      "], but got input of size", input.sizes());
   Rows r;
   const int64_t axis = input.dim() - n;
   r.rows = c10::multiply_integers(input.sizes().slice(0, axis));
@@ -77,9 +78,14 @@ Gradients backward(const at::Tensor& grad_out, const at::Tensor& input, const at
     out.input = at::empty_like(in, at::MemoryFormat::Contiguous);
     if (in.numel())
       Launch(row_norm_backward, type)
-          .out(out.input.view({rows, length})).in(g).in(x).in(m).in(r)
+          .out(out.input.view({rows, length}))
+          .in(g)
+          .in(x)
+          .in(m)
+          .in(r)
           .in(weight.defined() ? weight.view({-1}) : weight)
-          .ints({centred}).run(rows, grain_for(length * 6));
+          .ints({centred})
+          .run(rows, grain_for(length * 6));
   }
   if ((mask[1] && weight.defined()) || (mask[2] && (bias.defined() || weight.defined()))) {
     const at::Tensor& like = weight.defined() ? weight : bias;
@@ -94,10 +100,20 @@ Gradients backward(const at::Tensor& grad_out, const at::Tensor& input, const at
     constexpr int64_t kRowsOfPart = 64, kMostParts = 64;
     const int64_t parts = std::clamp<int64_t>(rows / kRowsOfPart, 1, kMostParts);
     const at::Tensor sums = at::empty({parts, 2, length}, in.options().dtype(at::kDouble));
-    Launch(row_norm_weights, type).out(sums).in(g).in(x).in(m).in(r).ints({centred})
+    Launch(row_norm_weights, type)
+        .out(sums)
+        .in(g)
+        .in(x)
+        .in(m)
+        .in(r)
+        .ints({centred})
         .run(parts, grain_for(rows / parts * length * 2));
     Launch(channel_totals, type)
-        .out(flat(out.weight)).out(flat(out.bias)).in(sums).in(at::Tensor()).ints({0})
+        .out(flat(out.weight))
+        .out(flat(out.bias))
+        .in(sums)
+        .in(at::Tensor())
+        .ints({0})
         .run(length, grain_for(parts * 8));
   }
   return out;
@@ -137,10 +153,10 @@ std::tuple<at::Tensor, at::Tensor> TRN_OP(_fused_rms_norm)(const at::Tensor& inp
   at::Tensor out = at::empty_like(in, at::MemoryFormat::Contiguous);
   at::Tensor rstd = at::empty(r.stat_sizes, in.options().dtype(stat_type(in)));
   // The default is the machine epsilon of the type that statistics are kept in.
-  const double e = eps.value_or(stat_type(in) == at::kDouble ? std::numeric_limits<double>::epsilon()
-                                                             : std::numeric_limits<float>::epsilon());
-  if (r.rows && r.length)
-    forward(out, {}, rstd, in, dense(weight), {}, r.rows, r.length, e, false);
+  const double e =
+      eps.value_or(stat_type(in) == at::kDouble ? std::numeric_limits<double>::epsilon()
+                                                : std::numeric_limits<float>::epsilon());
+  if (r.rows && r.length) forward(out, {}, rstd, in, dense(weight), {}, r.rows, r.length, e, false);
   return {out, rstd};
 }
 

@@ -31,12 +31,18 @@ void adam_step(const AdamLists& l, const AdamScalars& s, const at::Tensor& lr,
   for (size_t i = 0; i < l.params.size(); ++i) {
     const at::Tensor& p = l.params[i];
     if (p.numel() == 0) continue;
-    const at::Tensor grad = l.grads[i].strides().equals(p.strides())
-                                ? l.grads[i] : at::empty_like(p).copy_(l.grads[i]);
+    const at::Tensor grad =
+        l.grads[i].strides().equals(p.strides()) ? l.grads[i] : at::empty_like(p).copy_(l.grads[i]);
     Launch(adam, compute_type(p.scalar_type()))
-        .out(flat(p)).out(flat(l.exp_avgs[i])).out(flat(l.exp_avg_sqs[i]))
+        .out(flat(p))
+        .out(flat(l.exp_avgs[i]))
+        .out(flat(l.exp_avg_sqs[i]))
         .out(s.amsgrad ? flat(l.max_exp_avg_sqs[i]) : at::Tensor())
-        .in(flat(grad)).in(l.steps[i]).in(lr).in(grad_scale).in(found_inf)
+        .in(flat(grad))
+        .in(l.steps[i])
+        .in(lr)
+        .in(grad_scale)
+        .in(found_inf)
         .ints({s.decoupled, s.maximize})
         .reals({s.lr, s.beta1, s.beta2, s.weight_decay, s.eps})
         .run(p.numel(), grain_for(kStepCost));
@@ -51,14 +57,16 @@ void TRN_OP(_fused_adam_)(at::TensorList self, at::TensorList grads, at::TensorL
     double lr, double beta1, double beta2, double weight_decay, double eps, bool amsgrad,
     bool maximize, const Optional& grad_scale, const Optional& found_inf) {
   adam_step({self, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, state_steps},
-            {lr, beta1, beta2, weight_decay, eps, amsgrad, maximize, false}, {}, grad_scale, found_inf);
+            {lr, beta1, beta2, weight_decay, eps, amsgrad, maximize, false}, {}, grad_scale,
+            found_inf);
 }
 void TRN_OP(_fused_adamw_)(at::TensorList self, at::TensorList grads, at::TensorList exp_avgs,
     at::TensorList exp_avg_sqs, at::TensorList max_exp_avg_sqs, at::TensorList state_steps,
     double lr, double beta1, double beta2, double weight_decay, double eps, bool amsgrad,
     bool maximize, const Optional& grad_scale, const Optional& found_inf) {
   adam_step({self, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, state_steps},
-            {lr, beta1, beta2, weight_decay, eps, amsgrad, maximize, true}, {}, grad_scale, found_inf);
+            {lr, beta1, beta2, weight_decay, eps, amsgrad, maximize, true}, {}, grad_scale,
+            found_inf);
 }
 // A learning rate that is a tensor stays on the device.
 void TRN_OP_ACROSS(_fused_adam__tensor_lr)(at::TensorList self, at::TensorList grads,
@@ -68,7 +76,8 @@ void TRN_OP_ACROSS(_fused_adam__tensor_lr)(at::TensorList self, at::TensorList g
     const Optional& found_inf) {
   const bool host = lr.is_cpu();
   adam_step({self, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, state_steps},
-            {host ? lr.item<double>() : 0, beta1, beta2, weight_decay, eps, amsgrad, maximize, false},
+            {host ? lr.item<double>() : 0, beta1, beta2, weight_decay, eps, amsgrad, maximize,
+             false},
             host ? at::Tensor() : lr, grad_scale, found_inf);
 }
 void TRN_OP_ACROSS(_fused_adamw__tensor_lr)(at::TensorList self, at::TensorList grads,
@@ -78,7 +87,8 @@ void TRN_OP_ACROSS(_fused_adamw__tensor_lr)(at::TensorList self, at::TensorList 
     const Optional& found_inf) {
   const bool host = lr.is_cpu();
   adam_step({self, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, state_steps},
-            {host ? lr.item<double>() : 0, beta1, beta2, weight_decay, eps, amsgrad, maximize, true},
+            {host ? lr.item<double>() : 0, beta1, beta2, weight_decay, eps, amsgrad, maximize,
+             true},
             host ? at::Tensor() : lr, grad_scale, found_inf);
 }
 // clang-format on
@@ -97,8 +107,12 @@ void sgd_step(at::TensorList params, at::TensorList grads, at::TensorList buffer
     const at::Tensor grad =
         grads[i].strides().equals(p.strides()) ? grads[i] : at::empty_like(p).copy_(grads[i]);
     Launch(sgd, compute_type(p.scalar_type()))
-        .out(flat(p)).out(buffers.empty() ? at::Tensor() : flat(buffers[i]))
-        .in(flat(grad)).in(lr).in(grad_scale).in(found_inf)
+        .out(flat(p))
+        .out(buffers.empty() ? at::Tensor() : flat(buffers[i]))
+        .in(flat(grad))
+        .in(lr)
+        .in(grad_scale)
+        .in(found_inf)
         .ints({s.nesterov, s.maximize, s.first})
         .reals({s.lr, s.weight_decay, s.momentum, s.dampening})
         .run(p.numel(), grain_for(kStepCost / 2));
@@ -139,7 +153,10 @@ void TRN_OP(_amp_foreach_non_finite_check_and_unscale_)(at::TensorList self, at:
     const bool dense = t.is_non_overlapping_and_dense();
     const at::Tensor grad = dense ? t : t.contiguous();
     Launch(unscale, compute_type(t.scalar_type()))
-        .out(flat(grad)).out(found_inf).in(inv_scale).run(t.numel(), grain_for(2));
+        .out(flat(grad))
+        .out(found_inf)
+        .in(inv_scale)
+        .run(t.numel(), grain_for(2));
     if (!dense) at::Tensor(t).copy_(grad);
   }
 }
@@ -152,8 +169,13 @@ at::Tensor& TRN_OP(_amp_update_scale_)(at::Tensor& self, at::Tensor& growth_trac
   TORCH_CHECK(growth_tracker.scalar_type() == at::kInt, "growth_tracker must be an int tensor.");
   TORCH_CHECK(self.scalar_type() == at::kFloat, "current_scale must be a float tensor.");
   TORCH_CHECK(found_inf.scalar_type() == at::kFloat, "found_inf must be a float tensor.");
-  Launch(update_scale, DType::f32).out(self).out(growth_tracker).in(found_inf)
-      .ints({growth_interval}).reals({scale_growth_factor, scale_backoff_factor}).run(1, 1);
+  Launch(update_scale, DType::f32)
+      .out(self)
+      .out(growth_tracker)
+      .in(found_inf)
+      .ints({growth_interval})
+      .reals({scale_growth_factor, scale_backoff_factor})
+      .run(1, 1);
   return self;
 }
 

@@ -61,7 +61,11 @@ void run_max(const at::Tensor& self, const Windows& w, int spatial, const at::Te
   // Indices are laid out as the output, so that one walk serves both.
   const at::Tensor y = at::empty_like(five(out, spatial), at::MemoryFormat::Contiguous);
   const at::Tensor x = at::empty(y.sizes(), indices.options().memory_format(std::nullopt));
-  Launch(max_pool, compute_type(self.scalar_type())).out(y).out(x).in(in).ints(w.ints)
+  Launch(max_pool, compute_type(self.scalar_type()))
+      .out(y)
+      .out(x)
+      .in(in)
+      .ints(w.ints)
       .run(planes(in), grain_for(y.numel() / planes(in) * w.volume(in, y) * 4));
   at::Tensor target = five(out, spatial), at = five(indices, spatial);
   target.copy_(y);
@@ -74,11 +78,15 @@ void run_max_backward(const at::Tensor& grad, const at::Tensor& indices, int spa
   if (grad_input.numel() == 0) return;
   const at::Tensor g = five(grad, spatial).contiguous(), x = five(indices, spatial).contiguous();
   const at::Tensor shape = five(grad_input, spatial);
-  const at::Tensor sum = at::zeros(shape.sizes(), grad_input.options()
-                                       .dtype(at::toOpMathType(grad_input.scalar_type()))
-                                       .memory_format(std::nullopt));
+  const at::Tensor sum =
+      at::zeros(shape.sizes(), grad_input.options()
+                                   .dtype(at::toOpMathType(grad_input.scalar_type()))
+                                   .memory_format(std::nullopt));
   if (g.numel())
-    Launch(max_pool_backward, dtype_of(sum)).out(sum).in(g).in(x)
+    Launch(max_pool_backward, dtype_of(sum))
+        .out(sum)
+        .in(g)
+        .in(x)
         .run(planes(g), grain_for(g.numel() / planes(g) * 4));
   target.copy_(sum.view(target.sizes()));
 }
@@ -86,7 +94,10 @@ void run_max_backward(const at::Tensor& grad, const at::Tensor& indices, int spa
 void run_avg(const at::Tensor& self, const Windows& w, int spatial, const at::Tensor& out) {
   if (out.numel() == 0) return;
   const at::Tensor in = five(self, spatial), y = five(out, spatial);
-  Launch(avg_pool, compute_type(self.scalar_type())).out(y).in(in).ints(w.ints)
+  Launch(avg_pool, compute_type(self.scalar_type()))
+      .out(y)
+      .in(in)
+      .ints(w.ints)
       .run(planes(in), grain_for(y.numel() / planes(in) * w.volume(in, y) * 3));
 }
 
@@ -95,11 +106,15 @@ void run_avg_backward(const at::Tensor& grad, const Windows& w, int spatial,
   at::Tensor target = grad_input;
   if (grad_input.numel() == 0) return;
   const at::Tensor g = five(grad, spatial), shape = five(grad_input, spatial);
-  const at::Tensor sum = at::zeros(shape.sizes(), grad_input.options()
-                                       .dtype(at::toOpMathType(grad_input.scalar_type()))
-                                       .memory_format(std::nullopt));
+  const at::Tensor sum =
+      at::zeros(shape.sizes(), grad_input.options()
+                                   .dtype(at::toOpMathType(grad_input.scalar_type()))
+                                   .memory_format(std::nullopt));
   if (g.numel())
-    Launch(avg_pool_backward, dtype_of(sum)).out(sum).in(g).ints(w.ints)
+    Launch(avg_pool_backward, dtype_of(sum))
+        .out(sum)
+        .in(g)
+        .ints(w.ints)
         .run(planes(g), grain_for(g.numel() / planes(g) * w.volume(shape, g) * 3));
   target.copy_(sum.view(target.sizes()));
 }
@@ -134,16 +149,15 @@ at::Tensor adaptive_backward(const at::Tensor& grad, const at::Tensor& self, int
 
 }  // namespace
 
-TRN_IMPL_FUNC(max_pool2d_with_indices_out)(const at::Tensor& self, at::IntArrayRef kernel_size,
-                                           at::IntArrayRef stride, at::IntArrayRef padding,
-                                           at::IntArrayRef dilation, bool, const at::Tensor& out,
-                                           const at::Tensor& indices) {
+TRN_IMPL_FUNC(max_pool2d_with_indices_out)
+(const at::Tensor& self, at::IntArrayRef kernel_size, at::IntArrayRef stride,
+ at::IntArrayRef padding, at::IntArrayRef dilation, bool, const at::Tensor& out,
+ const at::Tensor& indices) {
   run_max(self, Windows::of(kernel_size, stride, padding, dilation, 2), 2, out, indices);
 }
-TRN_IMPL_FUNC(max_pool2d_with_indices_backward_grad_input)(
-    const at::Tensor& grad_output, const at::Tensor&, at::IntArrayRef, at::IntArrayRef,
-    at::IntArrayRef, at::IntArrayRef, bool, const at::Tensor& indices,
-    const at::Tensor& grad_input) {
+TRN_IMPL_FUNC(max_pool2d_with_indices_backward_grad_input)
+(const at::Tensor& grad_output, const at::Tensor&, at::IntArrayRef, at::IntArrayRef,
+ at::IntArrayRef, at::IntArrayRef, bool, const at::Tensor& indices, const at::Tensor& grad_input) {
   run_max_backward(grad_output, indices, 2, grad_input);
 }
 
@@ -156,16 +170,16 @@ std::tuple<at::Tensor&, at::Tensor&> TRN_OP(max_pool3d_with_indices_out)(
               "non-empty 4D or 5D (batch mode) tensor expected for input");
   std::vector<int64_t> sizes(self.sizes().begin(), self.sizes().end() - 3);
   for (int d = 0; d < 3; ++d)
-    sizes.push_back(at::native::pooling_output_shape<int64_t>(self.size(self.dim() - 3 + d), w.ints[d],
-                                                              w.ints[6 + d], w.ints[3 + d],
-                                                              w.ints[9 + d], ceil_mode));
+    sizes.push_back(at::native::pooling_output_shape<int64_t>(
+        self.size(self.dim() - 3 + d), w.ints[d], w.ints[6 + d], w.ints[3 + d], w.ints[9 + d],
+        ceil_mode));
   const auto window = [&](int i) { return static_cast<int>(w.ints[i]); };
   const int64_t* in = &self.sizes().end()[-4];
   const int64_t* made = &sizes.end()[-4];
-  at::native::pool3d_shape_check(
-      self, in[0], window(0), window(1), window(2), window(3), window(4), window(5), window(6),
-      window(7), window(8), window(9), window(10), window(11), in[1], in[2], in[3], made[1],
-      made[2], made[3], "max_pool3d_with_indices_out()");
+  at::native::pool3d_shape_check(self, in[0], window(0), window(1), window(2), window(3), window(4),
+                                 window(5), window(6), window(7), window(8), window(9), window(10),
+                                 window(11), in[1], in[2], in[3], made[1], made[2], made[3],
+                                 "max_pool3d_with_indices_out()");
   out.resize_(sizes);
   indices.resize_(sizes);
   run_max(self, w, 3, out, indices);
@@ -176,7 +190,8 @@ std::tuple<at::Tensor, at::Tensor> TRN_OP(max_pool3d_with_indices)(
     at::IntArrayRef padding, at::IntArrayRef dilation, bool ceil_mode) {
   at::Tensor out = at::empty({0}, self.options()),
              indices = at::empty({0}, self.options().dtype(at::kLong));
-  ops::max_pool3d_with_indices_out(self, kernel_size, stride, padding, dilation, ceil_mode, out, indices);
+  ops::max_pool3d_with_indices_out(self, kernel_size, stride, padding, dilation, ceil_mode, out,
+                                   indices);
   return {out, indices};
 }
 at::Tensor& TRN_OP(max_pool3d_with_indices_backward_grad_input)(
@@ -186,68 +201,63 @@ at::Tensor& TRN_OP(max_pool3d_with_indices_backward_grad_input)(
   run_max_backward(grad_output, indices, 3, grad_input);
   return grad_input;
 }
-at::Tensor TRN_OP(max_pool3d_with_indices_backward)(
-    const at::Tensor& grad_output, const at::Tensor& self, at::IntArrayRef kernel_size,
-    at::IntArrayRef stride, at::IntArrayRef padding, at::IntArrayRef dilation, bool ceil_mode,
-    const at::Tensor& indices) {
+at::Tensor TRN_OP(max_pool3d_with_indices_backward)(const at::Tensor& grad_output,
+                                                    const at::Tensor& self,
+                                                    at::IntArrayRef kernel_size,
+                                                    at::IntArrayRef stride, at::IntArrayRef padding,
+                                                    at::IntArrayRef dilation, bool ceil_mode,
+                                                    const at::Tensor& indices) {
   at::Tensor grad_input = at::empty_like(self);
   return ops::max_pool3d_with_indices_backward_grad_input(
       grad_output, self, kernel_size, stride, padding, dilation, ceil_mode, indices, grad_input);
 }
 
-TRN_IMPL_FUNC(avg_pool2d_out)(const at::Tensor& self, int64_t kH, int64_t kW, int64_t dH,
-                              int64_t dW, int64_t padH, int64_t padW, bool,
-                              bool count_include_pad, std::optional<int64_t> divisor_override,
-                              const at::Tensor& out) {
+TRN_IMPL_FUNC(avg_pool2d_out)
+(const at::Tensor& self, int64_t kH, int64_t kW, int64_t dH, int64_t dW, int64_t padH, int64_t padW,
+ bool, bool count_include_pad, std::optional<int64_t> divisor_override, const at::Tensor& out) {
   run_avg(self, averaging({kH, kW}, {dH, dW}, {padH, padW}, 2, count_include_pad, divisor_override),
           2, out);
 }
-TRN_IMPL_FUNC(avg_pool2d_backward_grad_input)(const at::Tensor& grad_output, const at::Tensor&,
-                                              at::IntArrayRef kernel_size, at::IntArrayRef stride,
-                                              at::IntArrayRef padding, bool,
-                                              bool count_include_pad,
-                                              std::optional<int64_t> divisor_override,
-                                              const at::Tensor& grad_input) {
+TRN_IMPL_FUNC(avg_pool2d_backward_grad_input)
+(const at::Tensor& grad_output, const at::Tensor&, at::IntArrayRef kernel_size,
+ at::IntArrayRef stride, at::IntArrayRef padding, bool, bool count_include_pad,
+ std::optional<int64_t> divisor_override, const at::Tensor& grad_input) {
   run_avg_backward(grad_output,
                    averaging(kernel_size, stride, padding, 2, count_include_pad, divisor_override),
                    2, grad_input);
 }
-TRN_IMPL_FUNC(avg_pool3d_out)(const at::Tensor& self, at::IntArrayRef kernel_size,
-                              at::IntArrayRef stride, at::IntArrayRef padding, bool,
-                              bool count_include_pad, std::optional<int64_t> divisor_override,
-                              const at::Tensor& out) {
+TRN_IMPL_FUNC(avg_pool3d_out)
+(const at::Tensor& self, at::IntArrayRef kernel_size, at::IntArrayRef stride,
+ at::IntArrayRef padding, bool, bool count_include_pad, std::optional<int64_t> divisor_override,
+ const at::Tensor& out) {
   run_avg(self, averaging(kernel_size, stride, padding, 3, count_include_pad, divisor_override), 3,
           out);
 }
-TRN_IMPL_FUNC(avg_pool3d_backward_grad_input)(const at::Tensor& grad_output, const at::Tensor&,
-                                              at::IntArrayRef kernel_size, at::IntArrayRef stride,
-                                              at::IntArrayRef padding, bool,
-                                              bool count_include_pad,
-                                              std::optional<int64_t> divisor_override,
-                                              const at::Tensor& grad_input) {
+TRN_IMPL_FUNC(avg_pool3d_backward_grad_input)
+(const at::Tensor& grad_output, const at::Tensor&, at::IntArrayRef kernel_size,
+ at::IntArrayRef stride, at::IntArrayRef padding, bool, bool count_include_pad,
+ std::optional<int64_t> divisor_override, const at::Tensor& grad_input) {
   run_avg_backward(grad_output,
                    averaging(kernel_size, stride, padding, 3, count_include_pad, divisor_override),
                    3, grad_input);
 }
 
-TRN_IMPL_FUNC(adaptive_max_pool2d_out)(const at::Tensor& self, at::IntArrayRef,
-                                       const at::Tensor& out, const at::Tensor& indices) {
+TRN_IMPL_FUNC(adaptive_max_pool2d_out)
+(const at::Tensor& self, at::IntArrayRef, const at::Tensor& out, const at::Tensor& indices) {
   run_max(self, Windows::adaptive(), 2, out, indices);
 }
-TRN_IMPL_FUNC(adaptive_max_pool2d_backward_grad_input)(const at::Tensor& grad_output,
-                                                       const at::Tensor&,
-                                                       const at::Tensor& indices,
-                                                       const at::Tensor& grad_input) {
+TRN_IMPL_FUNC(adaptive_max_pool2d_backward_grad_input)
+(const at::Tensor& grad_output, const at::Tensor&, const at::Tensor& indices,
+ const at::Tensor& grad_input) {
   run_max_backward(grad_output, indices, 2, grad_input);
 }
-TRN_IMPL_FUNC(adaptive_max_pool3d_out)(const at::Tensor& self, at::IntArrayRef,
-                                       const at::Tensor& out, const at::Tensor& indices) {
+TRN_IMPL_FUNC(adaptive_max_pool3d_out)
+(const at::Tensor& self, at::IntArrayRef, const at::Tensor& out, const at::Tensor& indices) {
   run_max(self, Windows::adaptive(), 3, out, indices);
 }
-TRN_IMPL_FUNC(adaptive_max_pool3d_backward_grad_input)(const at::Tensor& grad_output,
-                                                       const at::Tensor&,
-                                                       const at::Tensor& indices,
-                                                       const at::Tensor& grad_input) {
+TRN_IMPL_FUNC(adaptive_max_pool3d_backward_grad_input)
+(const at::Tensor& grad_output, const at::Tensor&, const at::Tensor& indices,
+ const at::Tensor& grad_input) {
   run_max_backward(grad_output, indices, 3, grad_input);
 }
 

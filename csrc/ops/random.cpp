@@ -28,8 +28,9 @@ const Family uniform("uniform"), normal("normal"), exponential("exponential"), c
     randperm_shuffle("randperm_shuffle");
 
 // Numbers for every element of an iterator's output. One position an element, one offset a launch.
-void fill(at::TensorIteratorBase& iter, const Family& family, DType type, const Generator& generator,
-          std::initializer_list<int64_t> ints, std::initializer_list<double> reals) {
+void fill(at::TensorIteratorBase& iter, const Family& family, DType type,
+          const Generator& generator, std::initializer_list<int64_t> ints,
+          std::initializer_list<double> reals) {
   if (iter.numel() == 0) return;
   const auto [seed, offset] = runtime::reserve(generator, iterator_device(iter), 4);
   launch(
@@ -116,15 +117,17 @@ std::tuple<at::Tensor, at::Tensor> TRN_OP(native_dropout)(const at::Tensor& inpu
                                                           std::optional<bool> train) {
   if (!train.value_or(true) || p == 0 || input.numel() == 0)
     return {input.clone(), at::ones_like(input, input.options().dtype(at::kBool))};
-  if (p == 1)
-    return {at::mul(input, 0), at::zeros_like(input, input.options().dtype(at::kBool))};
+  if (p == 1) return {at::mul(input, 0), at::zeros_like(input, input.options().dtype(at::kBool))};
   const at::Tensor in = input.contiguous();
   at::Tensor out = at::empty_like(in, at::MemoryFormat::Contiguous);
   at::Tensor mask = at::empty(in.sizes(), in.options().dtype(at::kBool));
   const auto [seed, offset] = runtime::reserve(std::nullopt, in.device().index(), 4);
   Launch(dropout, compute_type(in.scalar_type()))
-      .out(out).out(mask).in(in)
-      .ints({static_cast<int64_t>(seed), static_cast<int64_t>(offset)}).reals({1 - p})
+      .out(out)
+      .out(mask)
+      .in(in)
+      .ints({static_cast<int64_t>(seed), static_cast<int64_t>(offset)})
+      .reals({1 - p})
       .run(in.numel(), grain_for(kPhiloxCost));
   return {out, mask};
 }
@@ -141,7 +144,10 @@ at::Tensor& TRN_OP(randperm_generator_out)(int64_t n, Generator generator, at::T
   const auto [seed, offset] = runtime::reserve(generator, out.device().index(), 8);
   const auto s = static_cast<int64_t>(seed), o = static_cast<int64_t>(offset);
   Launch(randperm_scatter, DType::i64).out(order).out(starts).ints({s, o}).run(1, 1);
-  Launch(randperm_shuffle, DType::i64).out(order).in(starts).ints({s, o + 4})
+  Launch(randperm_shuffle, DType::i64)
+      .out(order)
+      .in(starts)
+      .ints({s, o + 4})
       .run(buckets, grain_for(n / buckets * kPhiloxCost));
   out.copy_(order);
   return out;
@@ -162,5 +168,6 @@ REGISTER_PRIVATEUSE1_DISPATCH(exponential_stub, &one_parameter<exponential>)
 REGISTER_PRIVATEUSE1_DISPATCH(geometric_stub, &one_parameter<geometric>)
 REGISTER_PRIVATEUSE1_DISPATCH(cauchy_stub, &two_parameters<cauchy>)
 REGISTER_PRIVATEUSE1_DISPATCH(log_normal_stub, &two_parameters<log_normal>)
-REGISTER_PRIVATEUSE1_DISPATCH(multinomial_with_replacement_stub, &trn::ops::multinomial_with_replacement)
+REGISTER_PRIVATEUSE1_DISPATCH(multinomial_with_replacement_stub,
+                              &trn::ops::multinomial_with_replacement)
 }  // namespace at::native

@@ -35,9 +35,9 @@ std::vector<Dim> fold(const std::vector<Dim>& dims) {
     if (d.size == 1) continue;
     if (!folded.empty()) {
       Dim& last = folded.back();
-      const bool joins = last.reduced == d.reduced && last.in == d.in * d.size &&
-                         (d.reduced || (last.out[0] == d.out[0] * d.size &&
-                                        last.out[1] == d.out[1] * d.size));
+      const bool joins =
+          last.reduced == d.reduced && last.in == d.in * d.size &&
+          (d.reduced || (last.out[0] == d.out[0] * d.size && last.out[1] == d.out[1] * d.size));
       if (joins) {
         last = {last.size * d.size, d.in, {d.out[0], d.out[1]}, d.reduced};
         continue;
@@ -98,10 +98,13 @@ void run(const Plan& plan, const Family& family, DType type, const ReduceArgs& a
   };
   const int64_t chunk = chunk_of(plan.input, kept, outputs, length);
   if (!chunk) {
-    launch(0, 0, [&](Launch& l) {
-      add_outputs(l);
-      l.raw(plan.input, false, plan.device);
-    }, outputs, length);
+    launch(
+        0, 0,
+        [&](Launch& l) {
+          add_outputs(l);
+          l.raw(plan.input, false, plan.device);
+        },
+        outputs, length);
     return;
   }
   // Few long reductions: states of fixed chunks first, then their merge in order.
@@ -109,14 +112,20 @@ void run(const Plan& plan, const Family& family, DType type, const ReduceArgs& a
   const at::Tensor states = at::empty(
       {outputs * parts * kStateBytes},
       at::TensorOptions().dtype(at::kByte).device(c10::Device(c10::kPrivateUse1, plan.device)));
-  launch(1, chunk, [&](Launch& l) {
-    l.out(states);
-    l.raw(plan.input, false, plan.device);
-  }, outputs * parts, chunk);
-  launch(2, parts, [&](Launch& l) {
-    add_outputs(l);
-    l.in(states);
-  }, outputs, parts * 4);
+  launch(
+      1, chunk,
+      [&](Launch& l) {
+        l.out(states);
+        l.raw(plan.input, false, plan.device);
+      },
+      outputs * parts, chunk);
+  launch(
+      2, parts,
+      [&](Launch& l) {
+        add_outputs(l);
+        l.in(states);
+      },
+      outputs, parts * 4);
 }
 
 }  // namespace
@@ -129,7 +138,8 @@ void reduce(at::TensorIteratorBase& iter, const Family& family, const ReduceArgs
   const auto stride = [&](int i, int d) { return iter.strides(i)[d] / iter.element_size(i); };
   std::vector<Dim> dims;
   for (int d = iter.ndim() - 1; d >= 0; --d)
-    dims.push_back({iter.shape()[d], stride(in, d),
+    dims.push_back({iter.shape()[d],
+                    stride(in, d),
                     {stride(0, d), stride(in > 1 ? 1 : 0, d)},
                     iter.strides(0)[d] == 0 && iter.shape()[d] != 1});
   plan.dims = fold(dims);
@@ -158,8 +168,8 @@ void reduce(at::ArrayRef<at::Tensor> outputs, const at::Tensor& self, at::IntArr
   for (int64_t d = 0, o = 0; d < self.dim(); ++d) {
     const bool r = reduced[d];
     const auto out_stride = [&](const at::Tensor& t) { return r ? 0 : t.stride(keepdim ? d : o); };
-    list.push_back({self.size(d), self.stride(d),
-                    {out_stride(outputs[0]), out_stride(outputs.back())}, r});
+    list.push_back(
+        {self.size(d), self.stride(d), {out_stride(outputs[0]), out_stride(outputs.back())}, r});
     o += !r;
   }
   plan.dims = fold(list);
@@ -183,11 +193,13 @@ void plain(at::TensorIterator& iter) {
 }
 
 #define TRN_FAMILY(name) const Family name##_reduction(#name);
+// clang-format off
 TRN_FAMILY(sum) TRN_FAMILY(nansum) TRN_FAMILY(prod) TRN_FAMILY(all) TRN_FAMILY(any)
 TRN_FAMILY(amax) TRN_FAMILY(amin) TRN_FAMILY(argmax) TRN_FAMILY(argmin) TRN_FAMILY(mean)
 TRN_FAMILY(max_dim) TRN_FAMILY(min_dim) TRN_FAMILY(aminmax) TRN_FAMILY(var) TRN_FAMILY(norm_0)
 TRN_FAMILY(norm_1) TRN_FAMILY(norm_2) TRN_FAMILY(norm_inf) TRN_FAMILY(norm_minus_inf)
-TRN_FAMILY(norm_p) TRN_FAMILY(hash)
+TRN_FAMILY(norm_p) TRN_FAMILY(hash);
+// clang-format on
 #undef TRN_FAMILY
 
 void mean_kernel(at::TensorIterator& iter) {
@@ -201,18 +213,18 @@ void std_var_kernel(at::TensorIterator& iter, double correction, bool take_sqrt)
 
 void norm_kernel(at::TensorIterator& iter, const c10::Scalar& exponent) {
   const double p = exponent.isIntegral(false) ? exponent.to<double>() : exponent.toDouble();
-  const Family& family = p == 0            ? norm_0_reduction
-                         : p == 1          ? norm_1_reduction
-                         : p == 2          ? norm_2_reduction
-                         : p == INFINITY   ? norm_inf_reduction
-                         : p == -INFINITY  ? norm_minus_inf_reduction
-                                           : norm_p_reduction;
+  const Family& family = p == 0           ? norm_0_reduction
+                         : p == 1         ? norm_1_reduction
+                         : p == 2         ? norm_2_reduction
+                         : p == INFINITY  ? norm_inf_reduction
+                         : p == -INFINITY ? norm_minus_inf_reduction
+                                          : norm_p_reduction;
   reduce(iter, family, {{}, {p}});
 }
 
 template <const Family& family>
-void extreme_with_index(const at::Tensor& values, const at::Tensor& indices,
-                        const at::Tensor& self, int64_t dim, bool) {
+void extreme_with_index(const at::Tensor& values, const at::Tensor& indices, const at::Tensor& self,
+                        int64_t dim, bool) {
   const at::Tensor outputs[] = {values, indices};
   reduce(outputs, self.dim() ? self : self.unsqueeze(0), self.dim() ? dim : 0, family);
 }
@@ -222,8 +234,7 @@ void extreme_of_all(at::Tensor& result, const at::Tensor& self) {
   reduce(result, self, {}, family);
 }
 
-void aminmax_kernel(const at::Tensor& self, int64_t dim, bool, at::Tensor& low,
-                    at::Tensor& high) {
+void aminmax_kernel(const at::Tensor& self, int64_t dim, bool, at::Tensor& low, at::Tensor& high) {
   const at::Tensor outputs[] = {low, high};
   reduce(outputs, self, dim, aminmax_reduction);
 }
@@ -236,10 +247,13 @@ void aminmax_all_kernel(const at::Tensor& self, at::Tensor& low, at::Tensor& hig
 }  // namespace
 
 // In one pass, whatever the type of the result: elements are converted as they are read.
-TRN_IMPL_FUNC(sum_IntList_out)(const at::Tensor& self, at::OptionalIntArrayRef dim, bool,
-                               std::optional<at::ScalarType>, const at::Tensor& out) {
+TRN_IMPL_FUNC(sum_IntList_out)
+(const at::Tensor& self, at::OptionalIntArrayRef dim, bool, std::optional<at::ScalarType>,
+ const at::Tensor& out) {
   // Narrow integers are added as they are, which is exact and faster than converting them.
-  const auto counts = [](const at::Tensor& t) { return at::isIntegralType(t.scalar_type(), false); };
+  const auto counts = [](const at::Tensor& t) {
+    return at::isIntegralType(t.scalar_type(), false);
+  };
   const bool whole = counts(out) && (counts(self) || self.scalar_type() == at::kBool);
   reduce(out, self, dim.value_or(at::IntArrayRef{}), sum_reduction,
          {.type = compute_type((whole ? self : out).scalar_type())});

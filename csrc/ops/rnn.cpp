@@ -10,8 +10,8 @@
 namespace trn::ops {
 namespace {
 
-const Family lstm_cell("lstm_cell"), lstm_cell_backward("lstm_cell_backward"),
-    gru_cell("gru_cell"), gru_cell_backward("gru_cell_backward");
+const Family lstm_cell("lstm_cell"), lstm_cell_backward("lstm_cell_backward"), gru_cell("gru_cell"),
+    gru_cell_backward("gru_cell_backward");
 
 // Gates [batch, count * hidden] of both sides, biases of as many columns, state [batch, hidden].
 void check_sizes(at::CheckedFrom cell, const at::Tensor& input_gates,
@@ -43,9 +43,14 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> TRN_OP(_thnn_fused_lstm_cell)(
   at::Tensor gates = at::empty_like(input_gates, at::MemoryFormat::Contiguous);
   at::Tensor hy = at::empty_like(c), cy = at::empty_like(c);
   Launch(lstm_cell, compute_type(cx.scalar_type()))
-      .out(hy).out(cy).out(gates)
-      .in(input_gates.contiguous()).in(hidden_gates.contiguous()).in(c)
-      .in(dense(input_bias)).in(dense(hidden_bias))
+      .out(hy)
+      .out(cy)
+      .out(gates)
+      .in(input_gates.contiguous())
+      .in(hidden_gates.contiguous())
+      .in(c)
+      .in(dense(input_bias))
+      .in(dense(hidden_bias))
       .run(c.size(0), grain_for(c.size(1) * 60));
   return {hy, cy, gates};
 }
@@ -56,9 +61,14 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> TRN_OP(_thnn_fused_lstm_cell_back
   if (!dense(grad_hy).defined() && !dense(grad_cy).defined()) return {};
   at::Tensor grad_gates = at::empty_like(workspace), grad_cx = at::empty_like(cx.contiguous());
   Launch(lstm_cell_backward, compute_type(cx.scalar_type()))
-      .out(grad_gates).out(grad_cx)
-      .in(dense(grad_hy)).in(dense(grad_cy)).in(cx.contiguous()).in(cy.contiguous())
-      .in(workspace.contiguous()).in(at::Tensor())
+      .out(grad_gates)
+      .out(grad_cx)
+      .in(dense(grad_hy))
+      .in(dense(grad_cy))
+      .in(cx.contiguous())
+      .in(cy.contiguous())
+      .in(workspace.contiguous())
+      .in(at::Tensor())
       .run(cx.size(0), grain_for(cx.size(1) * 40));
   return {grad_gates, grad_cx, has_bias ? grad_gates.sum(0) : at::Tensor()};
 }
@@ -70,22 +80,30 @@ std::tuple<at::Tensor, at::Tensor> TRN_OP(_thnn_fused_gru_cell)(
   const at::Tensor h = hx.contiguous();
   at::Tensor hy = at::empty_like(h), workspace = at::empty({h.size(0), h.size(1) * 5}, h.options());
   Launch(gru_cell, compute_type(hx.scalar_type()))
-      .out(hy).out(workspace)
-      .in(input_gates.contiguous()).in(hidden_gates.contiguous()).in(h)
-      .in(dense(input_bias)).in(dense(hidden_bias))
+      .out(hy)
+      .out(workspace)
+      .in(input_gates.contiguous())
+      .in(hidden_gates.contiguous())
+      .in(h)
+      .in(dense(input_bias))
+      .in(dense(hidden_bias))
       .run(h.size(0), grain_for(h.size(1) * 50));
   return {hy, workspace};
 }
 
 using Five = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
 Five TRN_OP(_thnn_fused_gru_cell_backward)(const at::Tensor& grad_hy, const at::Tensor& workspace,
-                                   bool has_bias) {
+                                           bool has_bias) {
   const at::Tensor g = grad_hy.contiguous();
   const int64_t h = g.size(1);
   at::Tensor grad_input = at::empty({g.size(0), 3 * h}, workspace.options());
   at::Tensor grad_hidden = at::empty_like(grad_input), grad_hx = at::empty_like(g);
   Launch(gru_cell_backward, compute_type(g.scalar_type()))
-      .out(grad_input).out(grad_hidden).out(grad_hx).in(g).in(workspace.contiguous())
+      .out(grad_input)
+      .out(grad_hidden)
+      .out(grad_hx)
+      .in(g)
+      .in(workspace.contiguous())
       .run(g.size(0), grain_for(h * 30));
   return {grad_input, grad_hidden, grad_hx, has_bias ? grad_input.sum(0) : at::Tensor(),
           has_bias ? grad_hidden.sum(0) : at::Tensor()};

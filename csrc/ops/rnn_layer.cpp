@@ -24,8 +24,8 @@ namespace {
 
 using Three = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
 using Four = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
-using Seven = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor,
-                         at::Tensor>;
+using Seven =
+    std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
 
 constexpr int64_t kLstm = 2;  // `mode` of mkldnn_rnn_layer
 
@@ -110,10 +110,10 @@ Three TRN_OP(lstm_input)(const at::Tensor& input, at::TensorList hx, at::TensorL
     std::vector<at::Tensor> out;
     for (int64_t direction = 0; direction < directions; ++direction) {
       const at::Tensor* w = params.data() + hy.size() * per_layer;
-      auto [y, last_h, last_c, kept] = at::mkldnn_rnn_layer(
-          x, w[0], w[1], has_biases ? w[2] : none, has_biases ? w[3] : none, h[hy.size()],
-          c[hy.size()], direction == 1, {}, kLstm, hx[0].size(2), num_layers, has_biases,
-          bidirectional, /*batch_first=*/false, train);
+      auto [y, last_h, last_c, kept] =
+          at::mkldnn_rnn_layer(x, w[0], w[1], has_biases ? w[2] : none, has_biases ? w[3] : none,
+                               h[hy.size()], c[hy.size()], direction == 1, {}, kLstm, hx[0].size(2),
+                               num_layers, has_biases, bidirectional, /*batch_first=*/false, train);
       out.push_back(y), hy.push_back(last_h), cy.push_back(last_c);
     }
     x = bidirectional ? at::cat(out, -1) : out[0];
@@ -154,7 +154,14 @@ Four TRN_OP(mkldnn_rnn_layer)(const at::Tensor& input, const at::Tensor& weight0
     const at::Tensor cx = c, gate = gates[t];
     h = output[t], c = all_cells[t];
     Launch(lstm_cell, compute_type(input.scalar_type()))
-        .out(h).out(c).out(gate).in(gate).in(from_hidden).in(cx).in(bias).in(hidden_bias)
+        .out(h)
+        .out(c)
+        .out(gate)
+        .in(gate)
+        .in(from_hidden)
+        .in(cx)
+        .in(bias)
+        .in(hidden_bias)
         .run(layer.batch, grain_for(hidden_size * 60));
   }
   return {output, h.clone().view(hx_.sizes()), c.clone().view(cx_.sizes()), layer.kept};
@@ -185,8 +192,13 @@ Seven TRN_OP(mkldnn_rnn_layer_backward)(
   for (int64_t step = layer.length - 1; step >= 0; --step) {
     const int64_t t = layer.at(step);
     Launch(lstm_cell_backward, compute_type(input.scalar_type()))
-        .out(grad_gates[t]).out(grad_cx).in(grad_h).in(grad_c)
-        .in(step ? cells[layer.at(step - 1)] : cx).in(cells[t]).in(gates[t])
+        .out(grad_gates[t])
+        .out(grad_cx)
+        .in(grad_h)
+        .in(grad_c)
+        .in(step ? cells[layer.at(step - 1)] : cx)
+        .in(cells[t])
+        .in(gates[t])
         .in(grad.defined() ? grad[t] : grad)
         .run(layer.batch, grain_for(hidden_size * 40));
     recurrent.product(before, grad_gates[t]);
@@ -211,8 +223,13 @@ Seven TRN_OP(mkldnn_rnn_layer_backward)(
           rows_of(output.narrow(0, reverse ? 1 : 0, n)));
   product(grad_w2, grad_gates[first].t(), hx, grad_w2);
   const at::Tensor bias = has_biases ? at::sum(all, 0) : at::Tensor();
-  return {grad_input, grad_w1, grad_w2, bias, has_biases ? bias.clone() : bias,
-          before.view(hx_.sizes()), grad_cx.view(cx_tmp.sizes())};
+  return {grad_input,
+          grad_w1,
+          grad_w2,
+          bias,
+          has_biases ? bias.clone() : bias,
+          before.view(hx_.sizes()),
+          grad_cx.view(cx_tmp.sizes())};
 }
 
 }  // namespace trn::ops

@@ -24,14 +24,14 @@ at::Tensor& TRN_OP(rrelu_with_noise_out)(const at::Tensor& self, at::Tensor& noi
   return at::mul_out(out, self, noise);
 }
 at::Tensor TRN_OP(rrelu_with_noise)(const at::Tensor& self, at::Tensor& noise,
-                                    const at::Scalar& lower, const at::Scalar& upper,
-                                    bool training, std::optional<at::Generator> generator) {
+                                    const at::Scalar& lower, const at::Scalar& upper, bool training,
+                                    std::optional<at::Generator> generator) {
   at::Tensor out = at::empty_like(self, at::MemoryFormat::Contiguous);
   return ops::rrelu_with_noise_out(self, noise, lower, upper, training, generator, out);
 }
-at::Tensor& TRN_OP(rrelu_with_noise_)(at::Tensor& self, at::Tensor& noise,
-                                      const at::Scalar& lower, const at::Scalar& upper,
-                                      bool training, std::optional<at::Generator> generator) {
+at::Tensor& TRN_OP(rrelu_with_noise_)(at::Tensor& self, at::Tensor& noise, const at::Scalar& lower,
+                                      const at::Scalar& upper, bool training,
+                                      std::optional<at::Generator> generator) {
   return ops::rrelu_with_noise_out(self, noise, lower, upper, training, generator, self);
 }
 

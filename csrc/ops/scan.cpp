@@ -17,9 +17,12 @@ void scan(const at::Tensor& out, const at::Tensor& self, int64_t dim, const Fami
   if (self.numel() == 0) return;
   dim = at::maybe_wrap_dim(dim, self.dim());
   const at::Tensor in = self.to(out.scalar_type());
-  const at::Tensor dense = out.is_contiguous() ? out : at::empty_like(out, at::MemoryFormat::Contiguous);
+  const at::Tensor dense =
+      out.is_contiguous() ? out : at::empty_like(out, at::MemoryFormat::Contiguous);
   const at::Tensor src = three_way(in, dim);
-  Launch(family, dtype_of(out)).out(three_way(dense, dim)).in(src)
+  Launch(family, dtype_of(out))
+      .out(three_way(dense, dim))
+      .in(src)
       .run(src.size(0) * src.size(2), grain_for(src.size(1) * 2));
   if (!dense.is_same(out)) out.copy_(dense);
 }
@@ -37,7 +40,10 @@ void running_extreme(const at::Tensor& self, at::Tensor& values, at::Tensor& ind
   const at::Tensor v = at::empty_like(values, at::MemoryFormat::Contiguous);
   const at::Tensor x = at::empty_like(indices, at::MemoryFormat::Contiguous);
   const at::Tensor src = three_way(self, dim);
-  Launch(family, dtype_of(self)).out(three_way(v, dim)).out(three_way(x, dim)).in(src)
+  Launch(family, dtype_of(self))
+      .out(three_way(v, dim))
+      .out(three_way(x, dim))
+      .in(src)
       .run(src.size(0) * src.size(2), grain_for(src.size(1) * 3));
   values.copy_(v);
   indices.copy_(x);

@@ -40,8 +40,8 @@ void scatter_into(const at::Tensor& self, int64_t dim, const at::Tensor& index,
   const at::TensorIterator iter = iterate(under_index(out, at.sizes(), dim), inputs);
   TORCH_CHECK(iter.ndim() <= kMaxDims, "scatter on trn takes tensors of at most ", kMaxDims,
               " dimensions, got ", iter.ndim());
-  const Operand value = scalar ? immediate_bytes(*scalar, out.scalar_type())
-                               : iterator_operand(iter, 2);
+  const Operand value =
+      scalar ? immediate_bytes(*scalar, out.scalar_type()) : iterator_operand(iter, 2);
   write_indexed({iterator_operand(iter, 0), value, iterator_operand(iter, 1)}, out.scalar_type(),
                 iterator_device(iter), along(out, dim), how);
 }
@@ -49,7 +49,8 @@ void scatter_into(const at::Tensor& self, int64_t dim, const at::Tensor& index,
 Reduction reduction_of(const at::native::ReductionType& r) {
   using at::native::ReductionType;
   switch (r) {
-    case ReductionType::SUM: case ReductionType::MEAN: return kSum;  // PyTorch divides means itself
+    case ReductionType::SUM:
+    case ReductionType::MEAN: return kSum;  // PyTorch divides means itself
     case ReductionType::PROD: return kProduct;
     case ReductionType::MAX: return kMaximum;
     default: return kMinimum;

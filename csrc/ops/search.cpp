@@ -32,17 +32,21 @@ at::Tensor& search(const at::Tensor& sorted, const at::Tensor& self, bool out_in
                    const std::optional<at::Tensor>& sorter, at::Tensor& out) {
   TORCH_CHECK(!side || *side == "left" || *side == "right",
               "torch.searchsorted(): side can only be 'left' or 'right' but got ", *side);
-  TORCH_CHECK(sorted.dim() == 1 || (sorted.dim() == self.dim() &&
-                  sorted.sizes().slice(0, sorted.dim() - 1).equals(self.sizes().slice(0, self.dim() - 1))),
-              "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 "
-              "dimensions of boundaries tensor and input value tensor must match, but we got "
-              "boundaries tensor ", sorted.sizes(), " and input value tensor ", self.sizes());
+  TORCH_CHECK(
+      sorted.dim() == 1 ||
+          (sorted.dim() == self.dim() &&
+           sorted.sizes().slice(0, sorted.dim() - 1).equals(self.sizes().slice(0, self.dim() - 1))),
+      "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 "
+      "dimensions of boundaries tensor and input value tensor must match, but we got "
+      "boundaries tensor ",
+      sorted.sizes(), " and input value tensor ", self.sizes());
   const at::ScalarType type = out_int32 ? at::kInt : at::kLong;
   TORCH_CHECK(out.scalar_type() == type, "torch.searchsorted(): output tensor's dtype is wrong");
   at::native::resize_output(out, self.sizes());
   if (self.numel() == 0) return out;
   const at::ScalarType common = at::result_type(sorted, self);
-  const at::Tensor bounds = sorted.to(common).contiguous().view({-1, std::max<int64_t>(1, sorted.size(-1))});
+  const at::Tensor bounds =
+      sorted.to(common).contiguous().view({-1, std::max<int64_t>(1, sorted.size(-1))});
   const at::Tensor values = self.to(common).contiguous();
   const int64_t m = sorted.dim() == 1 ? self.numel() : self.size(-1);
   at::Tensor result = at::empty(self.sizes(), out.options());
@@ -52,7 +56,10 @@ at::Tensor& search(const at::Tensor& sorted, const at::Tensor& self, bool out_in
     result.zero_();
   } else {
     Launch(searchsorted_family, dtype_of(common))
-        .out(result.view({-1, m})).in(bounds).in(values.view({-1, m})).in(order)
+        .out(result.view({-1, m}))
+        .in(bounds)
+        .in(values.view({-1, m}))
+        .in(order)
         .ints({right || (side && *side == "right")})
         .run(self.numel(), grain_for(4 * steps(bounds.size(1))));
   }
@@ -114,7 +121,10 @@ void isin_kernel(const at::Tensor& elements, const at::Tensor& test_elements, bo
   const at::Tensor x = elements.to(type).contiguous(), others = test_elements.to(type).contiguous();
   const at::Tensor result = at::empty(x.sizes(), out.options());
   Launch(isin_family, dtype_of(type))
-      .out(result.view({-1})).in(x.view({-1})).in(others.view({-1})).ints({invert})
+      .out(result.view({-1}))
+      .in(x.view({-1}))
+      .in(others.view({-1}))
+      .ints({invert})
       .run(x.numel(), grain_for(others.numel()));
   at::Tensor(out).copy_(result);
 }

@@ -57,8 +57,12 @@ at::Tensor forward(ReductionType reduction, const at::Tensor& data, const at::Te
   const auto [how, start] = reduction_of(reduction, initial);
   if (out.numel())
     Launch(segment_reduce, dtype_of(type))
-        .out(y).in(x).in(offsets.to(at::kLong).contiguous().view({y.size(0), -1}))
-        .ints({how, initial.has_value()}).reals({start}).may_fault()
+        .out(y)
+        .in(x)
+        .in(offsets.to(at::kLong).contiguous().view({y.size(0), -1}))
+        .ints({how, initial.has_value()})
+        .reals({start})
+        .may_fault()
         .run(y.size(0) * y.size(1), grain_for(1 + x.size(1) / y.size(1) * x.size(2) * 2));
   return out.to(data.scalar_type());
 }
@@ -67,14 +71,19 @@ at::Tensor backward(const at::Tensor& grad, const at::Tensor& output, const at::
                     ReductionType reduction, const at::Tensor& offsets, int64_t axis,
                     const Initial& initial) {
   const at::ScalarType type = at::toOpMathType(data.scalar_type());
-  const at::Tensor out = at::zeros(data.sizes(),
-                                   data.options().dtype(type).memory_format(std::nullopt));
+  const at::Tensor out =
+      at::zeros(data.sizes(), data.options().dtype(type).memory_format(std::nullopt));
   const at::Tensor x = around(data, axis, type), y = around(output, axis, type);
   const auto [how, start] = reduction_of(reduction, initial);
   if (y.numel() && x.numel())
     Launch(segment_reduce_backward, dtype_of(type))
-        .out(out.view(x.sizes())).in(around(grad, axis, type)).in(y).in(x)
-        .in(offsets.to(at::kLong).contiguous().view({y.size(0), -1})).ints({how}).reals({start})
+        .out(out.view(x.sizes()))
+        .in(around(grad, axis, type))
+        .in(y)
+        .in(x)
+        .in(offsets.to(at::kLong).contiguous().view({y.size(0), -1}))
+        .ints({how})
+        .reals({start})
         .run(y.size(0) * y.size(1), grain_for(1 + x.size(1) / y.size(1) * x.size(2) * 4));
   return out.to(data.scalar_type());
 }

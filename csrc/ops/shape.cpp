@@ -66,8 +66,10 @@ at::Tensor& spaced(const at::Scalar& start, const at::Scalar& end, int64_t steps
   }
   into(out, [&](at::Tensor& dense) {
     Launch(linspace_family, out.is_complex() ? DType::c128 : DType::f64)
-        .out(dense).reals({a.real(), a.imag(), b.real(), b.imag(), base.value_or(0)})
-        .ints({base.has_value()}).run(steps, grain_for(base ? 40 : 4));
+        .out(dense)
+        .reals({a.real(), a.imag(), b.real(), b.imag(), base.value_or(0)})
+        .ints({base.has_value()})
+        .run(steps, grain_for(base ? 40 : 4));
   });
   return out;
 }
@@ -79,7 +81,9 @@ void keep_triangle(const at::Tensor& self, int64_t diagonal, bool upper, const a
   into(target, [&](at::Tensor& dense) {
     const at::Tensor dst = matrices(dense);
     Launch(triangle_family, move_type(self.scalar_type()))
-        .out(dst).in(matrices(self)).ints({diagonal, upper})
+        .out(dst)
+        .in(matrices(self))
+        .ints({diagonal, upper})
         .run(dst.size(0) * dst.size(1), grain_for(dst.size(2)));
   });
 }
@@ -95,7 +99,8 @@ at::Tensor& TRN_OP(arange_start_out)(const at::Scalar& start, const at::Scalar& 
       TORCH_WARN("The number of elements in the out tensor of shape ", out.sizes(), " is ",
                  out.numel(), " which does not match the computed number of elements ", n,
                  ". Note that this may occur as a result of rounding error. The out tensor will be "
-                 "resized to a tensor of shape (", n, ",).");
+                 "resized to a tensor of shape (",
+                 n, ",).");
     out.resize_({n});
   }
   into(out, [&](at::Tensor& dense) { sequence(dense, start, step); });
@@ -141,8 +146,8 @@ at::Tensor TRN_OP(roll)(const at::Tensor& self, at::IntArrayRef shifts, at::IntA
   TORCH_CHECK(!shifts.empty(), "`shifts` required");
   if (dims.empty() && shifts.size() == 1)
     return ops::roll(self.contiguous().view({-1}), shifts, 0).view(self.sizes());
-  TORCH_CHECK(shifts.size() == dims.size(), "shifts and dimensions must align. shifts: ",
-              shifts.size(), ", dims:", dims.size());
+  TORCH_CHECK(shifts.size() == dims.size(),
+              "shifts and dimensions must align. shifts: ", shifts.size(), ", dims:", dims.size());
   at::Tensor in = self;
   for (size_t i = 0; i < dims.size(); ++i) {
     if (self.numel() == 0) break;
@@ -151,7 +156,10 @@ at::Tensor TRN_OP(roll)(const at::Tensor& self, at::IntArrayRef shifts, at::IntA
     const at::Tensor out = at::empty_like(in, at::MemoryFormat::Contiguous);
     const at::Tensor src = three_way(in, dim), dst = three_way(out, dim);
     Launch(roll_family, move_type(self.scalar_type()))
-        .out(dst).in(src).ints({shift}).run(src.size(0) * size, grain_for(src.size(2)));
+        .out(dst)
+        .in(src)
+        .ints({shift})
+        .run(src.size(0) * size, grain_for(src.size(2)));
     in = out;
   }
   return in.is_same(self) ? self.clone() : in;
@@ -172,8 +180,7 @@ at::Tensor TRN_OP(repeat_interleave_Tensor)(const at::Tensor& repeats,
   const at::Tensor ends = at::cumsum(repeats, 0, at::kLong);
   const int64_t total = output_size ? *output_size : ends[-1].item<int64_t>();
   at::Tensor out = at::empty({total}, options.dtype(at::kLong));
-  if (total)
-    Launch(repeat_family, DType::i64).out(out).in(ends).run(ends.numel(), grain_for(8));
+  if (total) Launch(repeat_family, DType::i64).out(out).in(ends).run(ends.numel(), grain_for(8));
   return out.to(repeats.scalar_type());
 }
 

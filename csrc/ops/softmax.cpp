@@ -39,7 +39,10 @@ void forward(const at::Tensor& self, int64_t dim, bool log, const at::Tensor& ou
     const at::Tensor src = around(self, dim), dst = around(dense, dim);
     const int64_t rows = src.size(0) * src.size(2);
     Launch(softmax, compute_type(self.scalar_type()))
-        .out(dst).in(src).ints({log}).run(rows, grain_for(src.size(1) * 4));
+        .out(dst)
+        .in(src)
+        .ints({log})
+        .run(rows, grain_for(src.size(1) * 4));
   });
 }
 
@@ -51,7 +54,11 @@ void backward(const at::Tensor& grad, const at::Tensor& output, int64_t dim, boo
     const at::Tensor g = around(grad, dim), y = around(output, dim), dst = around(dense, dim);
     const int64_t rows = g.size(0) * g.size(2);
     Launch(softmax_backward, compute_type(grad.scalar_type()))
-        .out(dst).in(g).in(y).ints({log}).run(rows, grain_for(g.size(1) * 4));
+        .out(dst)
+        .in(g)
+        .in(y)
+        .ints({log})
+        .run(rows, grain_for(g.size(1) * 4));
   });
 }
 
@@ -63,14 +70,14 @@ TRN_IMPL_FUNC(_softmax_out)(const at::Tensor& self, int64_t dim, bool, const at:
 TRN_IMPL_FUNC(_log_softmax_out)(const at::Tensor& self, int64_t dim, bool, const at::Tensor& out) {
   forward(self, dim, true, out);
 }
-TRN_IMPL_FUNC(_softmax_backward_data_out)(const at::Tensor& grad, const at::Tensor& output,
-                                          int64_t dim, at::ScalarType,
-                                          const at::Tensor& grad_input) {
+TRN_IMPL_FUNC(_softmax_backward_data_out)
+(const at::Tensor& grad, const at::Tensor& output, int64_t dim, at::ScalarType,
+ const at::Tensor& grad_input) {
   backward(grad, output, dim, false, grad_input);
 }
-TRN_IMPL_FUNC(_log_softmax_backward_data_out)(const at::Tensor& grad, const at::Tensor& output,
-                                              int64_t dim, at::ScalarType,
-                                              const at::Tensor& out) {
+TRN_IMPL_FUNC(_log_softmax_backward_data_out)
+(const at::Tensor& grad, const at::Tensor& output, int64_t dim, at::ScalarType,
+ const at::Tensor& out) {
   backward(grad, output, dim, true, out);
 }
 

@@ -12,9 +12,9 @@
 namespace trn::ops {
 namespace {
 
-const Family sort_family("sort"), topk_family("topk"), select_family("select"),
-    mode_family("mode"), radix_keys("radix_keys"), radix_count("radix_count"),
-    radix_places("radix_places"), radix_move("radix_move"), radix_values("radix_values");
+const Family sort_family("sort"), topk_family("topk"), select_family("select"), mode_family("mode"),
+    radix_keys("radix_keys"), radix_count("radix_count"), radix_places("radix_places"),
+    radix_move("radix_move"), radix_values("radix_values");
 
 using Pair = std::tuple<at::Tensor&, at::Tensor&>;
 
@@ -77,7 +77,11 @@ void sort_lines(const at::Tensor& in, bool descending, const at::Tensor& values,
   constexpr int64_t kAlone = 32768, kManyLines = 8;
   const int64_t fits = kScratchBytes / (2 * (in.element_size() + 4)) - 1;
   if (n <= kAlone || (n <= fits && lines >= kManyLines)) {
-    Launch(sort_family, dtype_of(in)).out(values).out(indices).in(in).ints({descending})
+    Launch(sort_family, dtype_of(in))
+        .out(values)
+        .out(indices)
+        .in(in)
+        .ints({descending})
         .run(lines, grain_for(n * (n <= 256 ? 12 : 4 * in.element_size() + 8)));
     return;
   }
@@ -86,8 +90,7 @@ void sort_lines(const at::Tensor& in, bool descending, const at::Tensor& values,
   const int64_t some = std::max<int64_t>(1, kElements / n);
   if (lines <= some) return sort_long(in, descending, values, indices);
   if (in.dim() > 1 && in.size(0) > 1) {
-    for (int64_t i = 0; i < in.size(0); ++i)
-      sort_lines(in[i], descending, values[i], indices[i]);
+    for (int64_t i = 0; i < in.size(0); ++i) sort_lines(in[i], descending, values[i], indices[i]);
   } else {
     sort_lines(in.squeeze(0), descending, values.squeeze(0), indices.squeeze(0));
   }
@@ -110,9 +113,9 @@ bool writable(const at::Tensor& t) {
 
 }  // namespace
 
-TRN_IMPL_FUNC(sort_values_stable)(const at::Tensor& self, std::optional<bool>, int64_t dim,
-                                  bool descending, const at::Tensor& values,
-                                  const at::Tensor& indices) {
+TRN_IMPL_FUNC(sort_values_stable)
+(const at::Tensor& self, std::optional<bool>, int64_t dim, bool descending,
+ const at::Tensor& values, const at::Tensor& indices) {
   dim = at::maybe_wrap_dim(dim, self.dim());
   if (self.numel() == 0) return;
   if (writable(values) && writable(indices) && !values.is_alias_of(self)) {
@@ -129,8 +132,9 @@ TRN_IMPL_FUNC(sort_values_stable)(const at::Tensor& self, std::optional<bool>, i
   place(indices, s.indices);
 }
 
-TRN_IMPL_FUNC(topk_values)(const at::Tensor& self, int64_t k, int64_t dim, bool largest, bool,
-                           const at::Tensor& values, const at::Tensor& indices) {
+TRN_IMPL_FUNC(topk_values)
+(const at::Tensor& self, int64_t k, int64_t dim, bool largest, bool, const at::Tensor& values,
+ const at::Tensor& indices) {
   if (values.numel() == 0) return;
   dim = at::maybe_wrap_dim(dim, self.dim());
   const at::Tensor in = lines_along(self, dim);
@@ -142,7 +146,11 @@ TRN_IMPL_FUNC(topk_values)(const at::Tensor& self, int64_t k, int64_t dim, bool 
   if (k <= kHeap && (k <= 256 || k <= in.size(-1) / 16)) {
     v = at::empty(sizes, values.options());
     x = at::empty(sizes, indices.options());
-    Launch(topk_family, dtype_of(in)).out(v).out(x).in(in).ints({largest})
+    Launch(topk_family, dtype_of(in))
+        .out(v)
+        .out(x)
+        .in(in)
+        .ints({largest})
         .run(line_count(in), grain_for(in.size(-1) * 2 + k * 24));
   } else {
     const Sorted s = sorted(in, largest);
@@ -177,8 +185,8 @@ Pair one_of_each_line(const char* name, const at::Tensor& self, int64_t dim, boo
   TORCH_CHECK(indices.scalar_type() == at::kLong, name, ": expected indices of type Long, but got ",
               indices.scalar_type());
   dim = at::maybe_wrap_dim(dim, self.dim());
-  TORCH_CHECK_INDEX(self.dim() == 0 || self.size(dim) > 0, name, "(): Expected reduction dim ",
-                    dim, " to have non-zero size.");
+  TORCH_CHECK_INDEX(self.dim() == 0 || self.size(dim) > 0, name, "(): Expected reduction dim ", dim,
+                    " to have non-zero size.");
   const std::vector<int64_t> shape = taken_shape(self, dim, keepdim);
   at::native::resize_output(values, shape);
   at::native::resize_output(indices, shape);
@@ -196,12 +204,16 @@ Pair one_of_each_line(const char* name, const at::Tensor& self, int64_t dim, boo
 enum Rank : int64_t { kGiven, kMedian, kNanMedian };  // as in kernels/select.cpp
 Pair select_rank(const char* name, const at::Tensor& self, int64_t dim, bool keepdim, Rank how,
                  int64_t rank, at::Tensor& values, at::Tensor& indices) {
-  return one_of_each_line(
-      name, self, dim, keepdim, values, indices,
-      [&](const at::Tensor& lines, const at::Tensor& v, const at::Tensor& x) {
-        Launch(select_family, dtype_of(lines)).out(v).out(x).in(lines).ints({how, rank})
-            .run(line_count(lines), grain_for(lines.size(-1) * 2 * (self.element_size() + 1)));
-      });
+  return one_of_each_line(name, self, dim, keepdim, values, indices,
+                          [&](const at::Tensor& lines, const at::Tensor& v, const at::Tensor& x) {
+                            Launch(select_family, dtype_of(lines))
+                                .out(v)
+                                .out(x)
+                                .in(lines)
+                                .ints({how, rank})
+                                .run(line_count(lines),
+                                     grain_for(lines.size(-1) * 2 * (self.element_size() + 1)));
+                          });
 }
 
 at::Tensor median_of_all(const at::Tensor& self, Rank how) {
@@ -240,16 +252,18 @@ at::Tensor TRN_OP(nanmedian)(const at::Tensor& self) { return median_of_all(self
 
 Pair TRN_OP(mode_values)(const at::Tensor& self, int64_t dim, bool keepdim, at::Tensor& values,
                          at::Tensor& indices) {
-  return one_of_each_line(
-      "mode", self, dim, keepdim, values, indices,
-      [&](const at::Tensor& lines, const at::Tensor& v, const at::Tensor& x) {
-        const Sorted s = sorted(lines, false);
-        Launch(mode_family, dtype_of(lines)).out(v).out(x).in(s.values).in(s.indices)
-            .run(line_count(lines), grain_for(lines.size(-1) * 2));
-      });
+  return one_of_each_line("mode", self, dim, keepdim, values, indices,
+                          [&](const at::Tensor& lines, const at::Tensor& v, const at::Tensor& x) {
+                            const Sorted s = sorted(lines, false);
+                            Launch(mode_family, dtype_of(lines))
+                                .out(v)
+                                .out(x)
+                                .in(s.values)
+                                .in(s.indices)
+                                .run(line_count(lines), grain_for(lines.size(-1) * 2));
+                          });
 }
-std::tuple<at::Tensor, at::Tensor> TRN_OP(mode)(const at::Tensor& self, int64_t dim,
-                                                bool keepdim) {
+std::tuple<at::Tensor, at::Tensor> TRN_OP(mode)(const at::Tensor& self, int64_t dim, bool keepdim) {
   at::Tensor values = at::empty({0}, self.options()),
              indices = at::empty({0}, self.options().dtype(at::kLong));
   ops::mode_values(self, dim, keepdim, values, indices);

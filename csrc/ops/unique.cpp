@@ -29,8 +29,7 @@ Unique unique_rows(const at::Tensor& rows, const at::Tensor& order, bool inverse
     const at::Tensor rank = at::cumsum(flags, 0).sub_(1);
     std::get<1>(u) = order.defined() ? at::empty({n}, longs).scatter_(0, order, rank) : rank;
   }
-  if (counts)
-    std::get<2>(u) = at::cat({starts.slice(0, 1), at::full({1}, n, longs)}).sub_(starts);
+  if (counts) std::get<2>(u) = at::cat({starts.slice(0, 1), at::full({1}, n, longs)}).sub_(starts);
   return u;
 }
 
@@ -56,12 +55,14 @@ Unique unique_slices(const at::Tensor& self, int64_t dim, bool sort, bool invers
   const auto sizes = self.sizes();
   const auto zeros = std::count(sizes.begin(), sizes.end(), int64_t{0});
   if (n == 0) {
-    TORCH_CHECK(zeros == 1, "Number of zero sized dimensions is more than one, so unique cannot be "
-                            "applied ");
+    TORCH_CHECK(zeros == 1,
+                "Number of zero sized dimensions is more than one, so unique cannot be "
+                "applied ");
     return nothing(at::empty(sizes, self.options()), {0});
   }
-  TORCH_CHECK(zeros == 0,
-              "There are 0 sized dimensions, and they aren't selected, so unique cannot be applied");
+  TORCH_CHECK(
+      zeros == 0,
+      "There are 0 sized dimensions, and they aren't selected, so unique cannot be applied");
   const at::Tensor first = self.dim() ? self.movedim(dim, 0) : self.view({1});
   at::Tensor rows = first.reshape({n, -1}).contiguous(), order;
   if (sort) {

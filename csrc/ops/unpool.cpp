@@ -27,14 +27,15 @@ void check_unpool(const at::Tensor& self, const at::Tensor& indices, int64_t spa
   for (int64_t d = 1; d < self.dim(); ++d)
     TORCH_CHECK(self.size(d) > 0, "max_unpooling", spatial,
                 "d_forward_out(): Expected input to have non-zero size for non-batch dimensions, "
-                "but got ", self.sizes(), " with dimension ", d, " being empty.");
+                "but got ",
+                self.sizes(), " with dimension ", d, " being empty.");
 }
 
 at::Tensor& unpool(const at::Tensor& self, const at::Tensor& indices, at::IntArrayRef output_size,
                    at::Tensor& out) {
-  TORCH_CHECK_NOT_IMPLEMENTED(
-      !self.is_complex() && self.scalar_type() != at::kBool,
-      "\"max_unpool_trn\" not implemented for '", toString(self.scalar_type()), "'");
+  TORCH_CHECK_NOT_IMPLEMENTED(!self.is_complex() && self.scalar_type() != at::kBool,
+                              "\"max_unpool_trn\" not implemented for '",
+                              toString(self.scalar_type()), "'");
   const int64_t spatial = static_cast<int64_t>(output_size.size());
   std::vector<int64_t> sizes(self.sizes().begin(), self.sizes().end() - spatial);
   int64_t planes = 1;
@@ -45,7 +46,10 @@ at::Tensor& unpool(const at::Tensor& self, const at::Tensor& indices, at::IntArr
     const at::Tensor x = self.contiguous().view({planes, -1}),
                      at = indices.contiguous().view({planes, -1});
     Launch(max_unpool, move_type(self.scalar_type()))
-        .out(y.view({planes, -1})).in(x).in(at).may_fault()
+        .out(y.view({planes, -1}))
+        .in(x)
+        .in(at)
+        .may_fault()
         .run(planes, grain_for(x.size(1) * 3));
   }
   out.resize_(sizes, self.suggest_memory_format());
@@ -72,7 +76,8 @@ at::Tensor TRN_OP(max_unpool2d)(const at::Tensor& self, const at::Tensor& indice
 at::Tensor& TRN_OP(max_unpool3d_out)(const at::Tensor& self, const at::Tensor& indices,
                                      at::IntArrayRef output_size, at::IntArrayRef stride,
                                      at::IntArrayRef padding, at::Tensor& out) {
-  constexpr const char* kThree = "There should be exactly three elements (depth, height, width) in ";
+  constexpr const char* kThree =
+      "There should be exactly three elements (depth, height, width) in ";
   TORCH_CHECK(indices.scalar_type() == at::kLong, "elements in indices should be type int64");
   TORCH_CHECK(output_size.size() == 3, kThree, "output_size, but got ", output_size.size(),
               " elements.");
@@ -109,7 +114,11 @@ void fractional(const at::Tensor& self, std::array<int64_t, 3> window, const at:
   const at::Tensor at = at::empty(shape.sizes(), y.options().dtype(at::kLong));
   const int64_t planes = y.size(0) * y.size(1);
   Launch(fractional_max_pool, dtype_of(type))
-      .out(y).out(at).in(x).in(samples.to(type)).ints(window)
+      .out(y)
+      .out(at)
+      .in(x)
+      .in(samples.to(type))
+      .ints(window)
       .run(planes, grain_for(y.numel() / planes * (window[0] * window[1] * window[2] * 2 + 30)));
   at::Tensor target = out, places = indices;
   target.copy_(y.view(out.sizes()));
@@ -126,39 +135,43 @@ void fractional_backward(const at::Tensor& grad, const at::Tensor& indices, int6
                                    target.options().dtype(type).memory_format(std::nullopt));
   const int64_t planes = g.size(0) * g.size(1);
   if (g.numel())
-    Launch(max_pool_backward, dtype_of(type)).out(sum).in(g).in(x)
+    Launch(max_pool_backward, dtype_of(type))
+        .out(sum)
+        .in(g)
+        .in(x)
         .run(planes, grain_for(g.numel() / planes * 4));
   target.copy_(sum.view(target.sizes()));
 }
 
 }  // namespace
 
-TRN_IMPL_FUNC(fractional_max_pool2d_output)(const at::Tensor& self, at::IntArrayRef kernel_size,
-                                            at::IntArrayRef, const at::Tensor& random_samples,
-                                            const at::Tensor& output, const at::Tensor& indices) {
+TRN_IMPL_FUNC(fractional_max_pool2d_output)
+(const at::Tensor& self, at::IntArrayRef kernel_size, at::IntArrayRef,
+ const at::Tensor& random_samples, const at::Tensor& output, const at::Tensor& indices) {
   at::native::fractional_max_pool_check_shape<2>(self, random_samples);
   // Samples of two dimensions come width first; the depth of 1 needs none.
   const at::Tensor s = random_samples.flip(2);
   const at::Tensor three = at::cat({s.narrow(2, 0, 1), s}, 2);
   fractional(self, {1, kernel_size[0], kernel_size[1]}, three, 2, output, indices);
 }
-TRN_IMPL_FUNC(fractional_max_pool2d_backward_grad_input)(
-    const at::Tensor& grad_output, const at::Tensor&, at::IntArrayRef, at::IntArrayRef,
-    const at::Tensor& indices, const at::Tensor& grad_input) {
+TRN_IMPL_FUNC(fractional_max_pool2d_backward_grad_input)
+(const at::Tensor& grad_output, const at::Tensor&, at::IntArrayRef, at::IntArrayRef,
+ const at::Tensor& indices, const at::Tensor& grad_input) {
   fractional_backward(grad_output, indices, 2, grad_input);
 }
 
-TRN_IMPL_FUNC(fractional_max_pool3d_output)(const at::Tensor& self, int64_t depth, int64_t height,
-                                            int64_t width, int64_t, int64_t, int64_t,
-                                            const at::Tensor& random_samples, int64_t, int64_t,
-                                            int64_t, int64_t, int64_t, const at::Tensor& output,
-                                            const at::Tensor& indices) {
+TRN_IMPL_FUNC(fractional_max_pool3d_output)
+(const at::Tensor& self, int64_t depth, int64_t height, int64_t width, int64_t, int64_t, int64_t,
+ const at::Tensor& random_samples, int64_t, int64_t, int64_t, int64_t, int64_t,
+ const at::Tensor& output, const at::Tensor& indices) {
   at::native::fractional_max_pool_check_shape<3>(self, random_samples);
   fractional(self, {depth, height, width}, random_samples, 3, output, indices);
 }
-at::Tensor& TRN_OP(fractional_max_pool3d_backward_grad_input)(
-    const at::Tensor& grad_output, const at::Tensor& self, at::IntArrayRef, at::IntArrayRef,
-    const at::Tensor& indices, at::Tensor& grad_input) {
+at::Tensor& TRN_OP(fractional_max_pool3d_backward_grad_input)(const at::Tensor& grad_output,
+                                                              const at::Tensor& self,
+                                                              at::IntArrayRef, at::IntArrayRef,
+                                                              const at::Tensor& indices,
+                                                              at::Tensor& grad_input) {
   fractional_backward(grad_output, indices, 3, grad_input.resize_as_(self));
   return grad_input;
 }

@@ -165,127 +165,115 @@ void copied(Mode mode, const at::Tensor& self, Scales scales, const at::Tensor& 
 
 void forward(Mode mode, const at::Tensor& self, bool align, Scales scales, const at::Tensor& out) {
   if (out.numel() == 0) return;
-  if (mode <= kNearestExact)
-    copied(mode, self, scales, out);
-  else
-    weighted(mode, self, align, scales, out);
+  if (mode <= kNearestExact) copied(mode, self, scales, out);
+  else weighted(mode, self, align, scales, out);
 }
 
 }  // namespace
 
-TRN_IMPL_FUNC(upsample_nearest1d_out)(const at::Tensor& self, Sizes, Scale s,
-                                      const at::Tensor& out) {
+TRN_IMPL_FUNC(upsample_nearest1d_out)
+(const at::Tensor& self, Sizes, Scale s, const at::Tensor& out) {
   forward(kNearest, self, false, {s}, out);
 }
-TRN_IMPL_FUNC(upsample_nearest1d_backward_grad_input)(const at::Tensor& grad, Sizes, Sizes, Scale s,
-                                                      const at::Tensor& grad_input) {
+TRN_IMPL_FUNC(upsample_nearest1d_backward_grad_input)
+(const at::Tensor& grad, Sizes, Sizes, Scale s, const at::Tensor& grad_input) {
   backward(kNearest, grad, false, {s}, grad_input);
 }
-TRN_IMPL_FUNC(upsample_nearest2d_out)(const at::Tensor& self, Sizes, Scale h, Scale w,
-                                      const at::Tensor& out) {
+TRN_IMPL_FUNC(upsample_nearest2d_out)
+(const at::Tensor& self, Sizes, Scale h, Scale w, const at::Tensor& out) {
   forward(kNearest, self, false, {h, w}, out);
 }
-TRN_IMPL_FUNC(upsample_nearest2d_backward_grad_input)(const at::Tensor& grad, Sizes, Sizes, Scale h,
-                                                      Scale w, const at::Tensor& grad_input) {
+TRN_IMPL_FUNC(upsample_nearest2d_backward_grad_input)
+(const at::Tensor& grad, Sizes, Sizes, Scale h, Scale w, const at::Tensor& grad_input) {
   backward(kNearest, grad, false, {h, w}, grad_input);
 }
-TRN_IMPL_FUNC(upsample_nearest3d_out)(const at::Tensor& self, Sizes, Scale d, Scale h, Scale w,
-                                      const at::Tensor& out) {
+TRN_IMPL_FUNC(upsample_nearest3d_out)
+(const at::Tensor& self, Sizes, Scale d, Scale h, Scale w, const at::Tensor& out) {
   forward(kNearest, self, false, {d, h, w}, out);
 }
-TRN_IMPL_FUNC(upsample_nearest3d_backward_grad_input)(const at::Tensor& grad, Sizes, Sizes, Scale d,
-                                                      Scale h, Scale w,
-                                                      const at::Tensor& grad_input) {
+TRN_IMPL_FUNC(upsample_nearest3d_backward_grad_input)
+(const at::Tensor& grad, Sizes, Sizes, Scale d, Scale h, Scale w, const at::Tensor& grad_input) {
   backward(kNearest, grad, false, {d, h, w}, grad_input);
 }
-TRN_IMPL_FUNC(_upsample_nearest_exact1d_out)(const at::Tensor& self, Sizes, Scale s,
-                                             const at::Tensor& out) {
+TRN_IMPL_FUNC(_upsample_nearest_exact1d_out)
+(const at::Tensor& self, Sizes, Scale s, const at::Tensor& out) {
   forward(kNearestExact, self, false, {s}, out);
 }
-TRN_IMPL_FUNC(_upsample_nearest_exact1d_backward_grad_input)(const at::Tensor& grad, Sizes, Sizes,
-                                                             Scale s,
-                                                             const at::Tensor& grad_input) {
+TRN_IMPL_FUNC(_upsample_nearest_exact1d_backward_grad_input)
+(const at::Tensor& grad, Sizes, Sizes, Scale s, const at::Tensor& grad_input) {
   backward(kNearestExact, grad, false, {s}, grad_input);
 }
-TRN_IMPL_FUNC(_upsample_nearest_exact2d_out)(const at::Tensor& self, Sizes, Scale h, Scale w,
-                                             const at::Tensor& out) {
+TRN_IMPL_FUNC(_upsample_nearest_exact2d_out)
+(const at::Tensor& self, Sizes, Scale h, Scale w, const at::Tensor& out) {
   forward(kNearestExact, self, false, {h, w}, out);
 }
-TRN_IMPL_FUNC(_upsample_nearest_exact2d_backward_grad_input)(const at::Tensor& grad, Sizes, Sizes,
-                                                             Scale h, Scale w,
-                                                             const at::Tensor& grad_input) {
+TRN_IMPL_FUNC(_upsample_nearest_exact2d_backward_grad_input)
+(const at::Tensor& grad, Sizes, Sizes, Scale h, Scale w, const at::Tensor& grad_input) {
   backward(kNearestExact, grad, false, {h, w}, grad_input);
 }
-TRN_IMPL_FUNC(_upsample_nearest_exact3d_out)(const at::Tensor& self, Sizes, Scale d, Scale h,
-                                             Scale w, const at::Tensor& out) {
+TRN_IMPL_FUNC(_upsample_nearest_exact3d_out)
+(const at::Tensor& self, Sizes, Scale d, Scale h, Scale w, const at::Tensor& out) {
   forward(kNearestExact, self, false, {d, h, w}, out);
 }
-TRN_IMPL_FUNC(_upsample_nearest_exact3d_backward_grad_input)(const at::Tensor& grad, Sizes, Sizes,
-                                                             Scale d, Scale h, Scale w,
-                                                             const at::Tensor& grad_input) {
+TRN_IMPL_FUNC(_upsample_nearest_exact3d_backward_grad_input)
+(const at::Tensor& grad, Sizes, Sizes, Scale d, Scale h, Scale w, const at::Tensor& grad_input) {
   backward(kNearestExact, grad, false, {d, h, w}, grad_input);
 }
-TRN_IMPL_FUNC(upsample_linear1d_out)(const at::Tensor& self, Sizes, bool align, Scale s,
-                                     const at::Tensor& out) {
+TRN_IMPL_FUNC(upsample_linear1d_out)
+(const at::Tensor& self, Sizes, bool align, Scale s, const at::Tensor& out) {
   forward(kLinear, self, align, {s}, out);
 }
-TRN_IMPL_FUNC(upsample_linear1d_backward_grad_input)(const at::Tensor& grad, Sizes, Sizes,
-                                                     bool align, Scale s,
-                                                     const at::Tensor& grad_input) {
+TRN_IMPL_FUNC(upsample_linear1d_backward_grad_input)
+(const at::Tensor& grad, Sizes, Sizes, bool align, Scale s, const at::Tensor& grad_input) {
   backward(kLinear, grad, align, {s}, grad_input);
 }
-TRN_IMPL_FUNC(upsample_bilinear2d_out)(const at::Tensor& self, Sizes, bool align, Scale h, Scale w,
-                                       const at::Tensor& out) {
+TRN_IMPL_FUNC(upsample_bilinear2d_out)
+(const at::Tensor& self, Sizes, bool align, Scale h, Scale w, const at::Tensor& out) {
   forward(kLinear, self, align, {h, w}, out);
 }
-TRN_IMPL_FUNC(upsample_bilinear2d_backward_grad_input)(const at::Tensor& grad, Sizes, Sizes,
-                                                       bool align, Scale h, Scale w,
-                                                       const at::Tensor& grad_input) {
+TRN_IMPL_FUNC(upsample_bilinear2d_backward_grad_input)
+(const at::Tensor& grad, Sizes, Sizes, bool align, Scale h, Scale w, const at::Tensor& grad_input) {
   backward(kLinear, grad, align, {h, w}, grad_input);
 }
-TRN_IMPL_FUNC(upsample_trilinear3d_out)(const at::Tensor& self, Sizes, bool align, Scale d, Scale h,
-                                        Scale w, const at::Tensor& out) {
+TRN_IMPL_FUNC(upsample_trilinear3d_out)
+(const at::Tensor& self, Sizes, bool align, Scale d, Scale h, Scale w, const at::Tensor& out) {
   forward(kLinear, self, align, {d, h, w}, out);
 }
-TRN_IMPL_FUNC(upsample_trilinear3d_backward_grad_input)(const at::Tensor& grad, Sizes, Sizes,
-                                                        bool align, Scale d, Scale h, Scale w,
-                                                        const at::Tensor& grad_input) {
+TRN_IMPL_FUNC(upsample_trilinear3d_backward_grad_input)
+(const at::Tensor& grad, Sizes, Sizes, bool align, Scale d, Scale h, Scale w,
+ const at::Tensor& grad_input) {
   backward(kLinear, grad, align, {d, h, w}, grad_input);
 }
-TRN_IMPL_FUNC(upsample_bicubic2d_out)(const at::Tensor& self, Sizes, bool align, Scale h, Scale w,
-                                      const at::Tensor& out) {
+TRN_IMPL_FUNC(upsample_bicubic2d_out)
+(const at::Tensor& self, Sizes, bool align, Scale h, Scale w, const at::Tensor& out) {
   forward(kCubic, self, align, {h, w}, out);
 }
-TRN_IMPL_FUNC(upsample_bicubic2d_backward_grad_input)(const at::Tensor& grad, Sizes, Sizes,
-                                                      bool align, Scale h, Scale w,
-                                                      const at::Tensor& grad_input) {
+TRN_IMPL_FUNC(upsample_bicubic2d_backward_grad_input)
+(const at::Tensor& grad, Sizes, Sizes, bool align, Scale h, Scale w, const at::Tensor& grad_input) {
   backward(kCubic, grad, align, {h, w}, grad_input);
 }
-TRN_IMPL_FUNC(_upsample_bilinear2d_aa_out)(const at::Tensor& self, Sizes, bool align, Scale h,
-                                           Scale w, const at::Tensor& out) {
+TRN_IMPL_FUNC(_upsample_bilinear2d_aa_out)
+(const at::Tensor& self, Sizes, bool align, Scale h, Scale w, const at::Tensor& out) {
   forward(kLinearAA, self, align, {h, w}, out);
 }
-TRN_IMPL_FUNC(_upsample_bilinear2d_aa_backward_grad_input)(const at::Tensor& grad, Sizes, Sizes,
-                                                           bool align, Scale h, Scale w,
-                                                           const at::Tensor& grad_input) {
+TRN_IMPL_FUNC(_upsample_bilinear2d_aa_backward_grad_input)
+(const at::Tensor& grad, Sizes, Sizes, bool align, Scale h, Scale w, const at::Tensor& grad_input) {
   backward(kLinearAA, grad, align, {h, w}, grad_input);
 }
-TRN_IMPL_FUNC(_upsample_bicubic2d_aa_out)(const at::Tensor& self, Sizes, bool align, Scale h,
-                                          Scale w, const at::Tensor& out) {
+TRN_IMPL_FUNC(_upsample_bicubic2d_aa_out)
+(const at::Tensor& self, Sizes, bool align, Scale h, Scale w, const at::Tensor& out) {
   forward(kCubicAA, self, align, {h, w}, out);
 }
-TRN_IMPL_FUNC(_upsample_bicubic2d_aa_backward_grad_input)(const at::Tensor& grad, Sizes, Sizes,
-                                                          bool align, Scale h, Scale w,
-                                                          const at::Tensor& grad_input) {
+TRN_IMPL_FUNC(_upsample_bicubic2d_aa_backward_grad_input)
+(const at::Tensor& grad, Sizes, Sizes, bool align, Scale h, Scale w, const at::Tensor& grad_input) {
   backward(kCubicAA, grad, align, {h, w}, grad_input);
 }
-TRN_IMPL_FUNC(_upsample_lanczos2d_aa_out)(const at::Tensor& self, Sizes, bool align, Scale h,
-                                          Scale w, const at::Tensor& out) {
+TRN_IMPL_FUNC(_upsample_lanczos2d_aa_out)
+(const at::Tensor& self, Sizes, bool align, Scale h, Scale w, const at::Tensor& out) {
   forward(kLanczosAA, self, align, {h, w}, out);
 }
-TRN_IMPL_FUNC(_upsample_lanczos2d_aa_backward_grad_input)(const at::Tensor& grad, Sizes, Sizes,
-                                                          bool align, Scale h, Scale w,
-                                                          const at::Tensor& grad_input) {
+TRN_IMPL_FUNC(_upsample_lanczos2d_aa_backward_grad_input)
+(const at::Tensor& grad, Sizes, Sizes, bool align, Scale h, Scale w, const at::Tensor& grad_input) {
   backward(kLanczosAA, grad, align, {h, w}, grad_input);
 }
 

@@ -2,10 +2,10 @@
 #define FMT_HEADER_ONLY 1
 #define USE_KINETO 1
 #include <IActivityProfiler.h>
-#include <libkineto.h>
-#include <output_base.h>
 #include <ThreadUtil.h>
 #include <c10/util/ApproximateClock.h>
+#include <libkineto.h>
+#include <output_base.h>
 #include <torch/csrc/profiler/standalone/privateuse1_profiler.h>
 
 #include <set>
@@ -78,8 +78,8 @@ class Session final : public libkineto::IActivityProfilerSession {
   void processTrace(libkineto::ActivityLogger& logger) override {
     processTrace(logger, [](int32_t) { return nullptr; }, span_.startTime, span_.endTime);
   }
-  void processTrace(libkineto::ActivityLogger& logger,
-                    libkineto::getLinkedActivityCallback linked, int64_t, int64_t) override {
+  void processTrace(libkineto::ActivityLogger& logger, libkineto::getLinkedActivityCallback linked,
+                    int64_t, int64_t) override {
     buffer_ = std::make_unique<libkineto::CpuTraceBuffer>();
     buffer_->span = span_;
     buffer_->gpuOpCount = static_cast<int>(records_.size());

@@ -142,8 +142,7 @@ Snapshot memory_snapshot() {
   Snapshot s;
   for (c10::DeviceIndex i = 0; i < device_count(); ++i) {
     if (is_initialized()) cache_of(i).snapshot(s.segments);
-    s.traces.push_back(is_initialized() ? cache_of(i).trace()
-                                        : decltype(cache_of(i).trace()){});
+    s.traces.push_back(is_initialized() ? cache_of(i).trace() : decltype(cache_of(i).trace()){});
   }
   return s;
 }

@@ -90,8 +90,8 @@ void Capture::find_draw(const driver::Packet& packet) {
 std::pair<uint64_t, uint64_t> Capture::draw(const at::Generator& generator, uint64_t count) {
   std::lock_guard lock(mutex_);
   auto& all = recording_.generators;
-  auto at = std::find_if(all.begin(), all.end(),
-                         [&](const auto& s) { return s.generator == generator; });
+  auto at =
+      std::find_if(all.begin(), all.end(), [&](const auto& s) { return s.generator == generator; });
   if (at == all.end()) {
     all.push_back({generator, mark_of(id_, all.size())});
     at = all.end() - 1;
@@ -112,8 +112,8 @@ std::shared_ptr<CapturePoint> Capture::point(c10::Stream stream) {
 void Capture::join(c10::Stream stream, const CapturePoint& point) {
   TORCH_CHECK(stream.device_index() == origin_.device_index(),
               "a TRN graph records the streams of one device; trn:",
-              static_cast<int>(stream.device_index()), " cannot join a capture on trn:",
-              static_cast<int>(origin_.device_index()));
+              static_cast<int>(stream.device_index()),
+              " cannot join a capture on trn:", static_cast<int>(origin_.device_index()));
   std::lock_guard lock(mutex_);
   auto& clock = clocks_[stream.id()];
   for (const auto& [id, position] : point.seen) clock[id] = std::max(clock[id], position);
@@ -131,7 +131,8 @@ Recording Capture::end() {
   for (auto& [id, clock] : clocks_)
     TORCH_CHECK(seen[id] >= clock[id],
                 "TRN graph capture has unjoined work: the capturing stream never waited for "
-                "stream ", id, ", which was forked from it");
+                "stream ",
+                id, ", which was forked from it");
   return std::move(recording_);
 }
 
@@ -143,8 +144,7 @@ Capture* capture_on(c10::DeviceIndex device) {
 }
 
 void refuse_in_capture(Capture& capture, const char* what) {
-  const std::string text =
-      std::string("operation not permitted when stream is capturing: ") + what;
+  const std::string text = std::string("operation not permitted when stream is capturing: ") + what;
   capture.spoil(text);
   constexpr int kCaptureUnsupported = 900;  // CUDA's number for it
   throw c10::AcceleratorError({__func__, __FILE__, static_cast<uint32_t>(__LINE__)},
@@ -156,8 +156,9 @@ void refuse_in_capture(c10::Stream stream, const char* what) {
 
 void join_capture(c10::Stream stream, const CapturePoint& point) {
   Capture* c = find([&](Capture& one) { return one.id() == point.capture; });
-  TORCH_CHECK(c, "TRN error: the event was recorded in a graph capture that has ended; it orders "
-                 "nothing outside of it");
+  TORCH_CHECK(c,
+              "TRN error: the event was recorded in a graph capture that has ended; it orders "
+              "nothing outside of it");
   c->join(stream, point);
 }
 

@@ -46,8 +46,9 @@ c10::DeviceIndex current_device() noexcept { return current; }
 
 void set_device(c10::DeviceIndex index) {
   if (index < 0 || index == current) return;
-  TORCH_CHECK(index < device_count(), "TRN error: invalid device ordinal (trn:",
-              static_cast<int>(index), " of ", static_cast<int>(device_count()), " devices)");
+  TORCH_CHECK(index < device_count(),
+              "TRN error: invalid device ordinal (trn:", static_cast<int>(index), " of ",
+              static_cast<int>(device_count()), " devices)");
   current = index;
 }
 
@@ -61,8 +62,9 @@ driver::Device& device(c10::DeviceIndex index) {
               "must use the 'spawn' start method");
   static const auto& all = open_devices();
   if (index < 0) index = current;
-  TORCH_CHECK(index < device_count(), "TRN error: invalid device ordinal (trn:",
-              static_cast<int>(index), " of ", static_cast<int>(device_count()), " devices)");
+  TORCH_CHECK(index < device_count(),
+              "TRN error: invalid device ordinal (trn:", static_cast<int>(index), " of ",
+              static_cast<int>(device_count()), " devices)");
   return *all[index];
 }
 

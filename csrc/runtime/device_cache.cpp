@@ -18,7 +18,7 @@ using c10::CachingAllocator::StatType;
 
 // The figures of PyTorch's CUDA allocator, so that a program's memory looks as it is used to.
 constexpr size_t kSmallBuffer = 2 << 20;   // segment for small ones
-constexpr size_t kLargeBuffer = 20 << 20;   // segment for 1 to 10 MiB
+constexpr size_t kLargeBuffer = 20 << 20;  // segment for 1 to 10 MiB
 constexpr size_t kMinLargeAlloc = 10 << 20;
 constexpr size_t kRoundLarge = 2 << 20;
 
@@ -57,7 +57,8 @@ DeviceCache::DeviceCache(c10::DeviceIndex index) : index_(index) {
 
 Block* DeviceCache::allocate(size_t bytes, c10::Stream stream) {
   std::shared_ptr<c10::GatheredContext> context;
-  if (C10_UNLIKELY(history_) && gather_) context = gather_();  // before the lock: it may need the GIL
+  if (C10_UNLIKELY(history_) && gather_)
+    context = gather_();  // before the lock: it may need the GIL
   std::lock_guard lock(mutex_);
   if (C10_UNLIKELY(!pending_.empty() || !deferred_.empty())) process_events();
   const size_t size = round_size(bytes);
@@ -142,10 +143,9 @@ Block* DeviceCache::allocate_segment(Pool& pool, size_t size, c10::Stream stream
 
 Block* DeviceCache::split_if_worth(Block* block, size_t size) {
   const size_t rest = block->size - size;
-  const bool worth =
-      block->pool->is_small
-          ? rest >= kMinBlock
-          : size < AcceleratorAllocatorConfig::max_split_size() && rest > kSmallSize;
+  const bool worth = block->pool->is_small
+                         ? rest >= kMinBlock
+                         : size < AcceleratorAllocatorConfig::max_split_size() && rest > kSmallSize;
   if (!worth) return block;
   auto* tail = new Block(index_, block->stream, block->ptr + size, rest, block->pool);
   tail->prev = block;
@@ -222,10 +222,8 @@ void DeviceCache::release_to_pool(Block* block) {
     stats_.active_bytes[i].decrease(block->size);
     stats_.requested_bytes[i].decrease(block->requested);
   });
-  if (block->pool->is_small && block->size <= kSmallSize)
-    park(block);
-  else
-    make_free(block);
+  if (block->pool->is_small && block->size <= kSmallSize) park(block);
+  else make_free(block);
 }
 
 void DeviceCache::release_segment(Block* block) {
@@ -245,7 +243,8 @@ void DeviceCache::collect_garbage() {
   const double threshold = AcceleratorAllocatorConfig::garbage_collection_threshold();
   if (threshold <= 0) return;
   driver::Device& d = device(index_);
-  const auto limit = static_cast<int64_t>(threshold * fraction_ * static_cast<double>(d.memory().total));
+  const auto limit =
+      static_cast<int64_t>(threshold * fraction_ * static_cast<double>(d.memory().total));
   std::vector<Block*> whole;
   for (Block* b : shared_.large.free)
     if (!b->is_split() && b->unused_rounds > 0) whole.push_back(b);
@@ -269,8 +268,8 @@ void DeviceCache::raise_out_of_memory(size_t bytes) {
                                    c10::Device(c10::kPrivateUse1, index_));
   std::string allowed;
   if (fraction_ < 1.0)
-    allowed = readable(static_cast<uint64_t>(fraction_ * static_cast<double>(info.total))) +
-              " allowed; ";
+    allowed =
+        readable(static_cast<uint64_t>(fraction_ * static_cast<double>(info.total))) + " allowed; ";
   TORCH_CHECK_WITH(
       OutOfMemoryError, false, "TRN out of memory. Tried to allocate ", readable(bytes), ". GPU ",
       static_cast<int>(index_), " has a total capacity of ", readable(info.total), " of which ",

@@ -15,8 +15,8 @@
 namespace trn::runtime {
 
 // The figures of PyTorch's CUDA allocator, so that a program's memory looks as it is used to.
-inline constexpr size_t kMinBlock = 512;        // bytes; every block is a multiple
-inline constexpr size_t kSmallSize = 1 << 20;   // largest "small" allocation
+inline constexpr size_t kMinBlock = 512;       // bytes; every block is a multiple
+inline constexpr size_t kSmallSize = 1 << 20;  // largest "small" allocation
 
 struct Pool;
 
@@ -29,12 +29,12 @@ struct Block {
   size_t requested = 0;  // bytes asked for
   Pool* pool = nullptr;
   bool allocated = false;
-  bool parked = false;  // free, in a bin of its pool
+  bool parked = false;        // free, in a bin of its pool
   int32_t unused_rounds = 0;  // allocations since it was last used; for garbage collection
-  Block* prev = nullptr;  // neighbours in the segment
+  Block* prev = nullptr;      // neighbours in the segment
   Block* next = nullptr;
-  Block* active_prev = nullptr;  // the list of active blocks, for snapshots
-  Block* active_next = nullptr;  // while parked: the next of the bin
+  Block* active_prev = nullptr;      // the list of active blocks, for snapshots
+  Block* active_next = nullptr;      // while parked: the next of the bin
   std::vector<c10::Stream> used_on;  // other streams, by recordStream
   int waiting_for = 0;               // of those, not yet reached
   std::shared_ptr<c10::GatheredContext> context;
@@ -77,7 +77,8 @@ struct PoolPair {
 template <class F>
 inline void each(const Pool& pool, F f) {
   f(static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE));
-  f(static_cast<size_t>(pool.is_small ? c10::CachingAllocator::StatType::SMALL_POOL : c10::CachingAllocator::StatType::LARGE_POOL));
+  f(static_cast<size_t>(pool.is_small ? c10::CachingAllocator::StatType::SMALL_POOL
+                                      : c10::CachingAllocator::StatType::LARGE_POOL));
 }
 
 // Thread-safe.
@@ -147,7 +148,7 @@ class DeviceCache {
   };
   std::vector<Route> routes_;     // begun and not ended
   std::vector<Block*> deferred_;  // freed during a capture while other streams may use them
-  Block* active_ = nullptr;  // first of those allocated, or waiting for other streams
+  Block* active_ = nullptr;       // first of those allocated, or waiting for other streams
   struct Pending {
     Block* block;
     Event event;

@@ -15,9 +15,9 @@ namespace {
 
 template <class Stats, class One, class Many>
 void for_all(Stats& s, One one, Many many) {
-  for (auto* array : {&s.allocation, &s.segment, &s.active, &s.inactive_split, &s.allocated_bytes,
-                      &s.reserved_bytes, &s.active_bytes, &s.inactive_split_bytes,
-                      &s.requested_bytes})
+  for (auto* array :
+       {&s.allocation, &s.segment, &s.active, &s.inactive_split, &s.allocated_bytes,
+        &s.reserved_bytes, &s.active_bytes, &s.inactive_split_bytes, &s.requested_bytes})
     for (auto& stat : *array) many(stat);
   one(s.oversize_allocations);
   one(s.oversize_segments);
@@ -51,7 +51,8 @@ void DeviceCache::note(Action action, const void* ptr, size_t size, c10::Stream 
                        const Pool* pool, std::shared_ptr<c10::GatheredContext> context) {
   if (C10_LIKELY(!history_)) return;
   entries_.emplace_back(action, index_, reinterpret_cast<size_t>(ptr), size, handle(stream),
-                        pool ? pool->pair->id : shared_.id, c10::getApproximateTime(), std::move(context));
+                        pool ? pool->pair->id : shared_.id, c10::getApproximateTime(),
+                        std::move(context));
   while (entries_.size() > max_entries_) entries_.pop_front();
 }
 

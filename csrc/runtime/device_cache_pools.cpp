@@ -13,8 +13,7 @@ namespace {
 // on, so for a private pool all streams count.
 void wait_for_users(driver::Device& d, const Block& block) {
   const WaitKeepingLocks keeping;  // the cache's is held
-  if (block.pool->pair->id != c10::MempoolId_t{0, 0})
-    return wait_for_queues(block.device);
+  if (block.pool->pair->id != c10::MempoolId_t{0, 0}) return wait_for_queues(block.device);
   driver::Queue* queue = queue_of(block.stream);
   d.wait(queue, d.submitted(queue));
 }
@@ -30,16 +29,16 @@ PoolPair& DeviceCache::pools_for(c10::Stream stream) {
 void DeviceCache::begin_pool(c10::MempoolId_t id, std::function<bool(c10::Stream)> takes) {
   std::lock_guard lock(mutex_);
   ++private_.try_emplace(id, id).first->second.uses;
-  TORCH_CHECK(std::none_of(routes_.begin(), routes_.end(),
-                           [&](const Route& r) { return r.pool == id; }),
-              "beginAllocateToPool: already recording to mempool_id");
+  TORCH_CHECK(
+      std::none_of(routes_.begin(), routes_.end(), [&](const Route& r) { return r.pool == id; }),
+      "beginAllocateToPool: already recording to mempool_id");
   routes_.push_back({id, std::move(takes)});
 }
 
 void DeviceCache::end_pool(c10::MempoolId_t id) {
   std::lock_guard lock(mutex_);
-  const auto at = std::find_if(routes_.begin(), routes_.end(),
-                               [&](const Route& r) { return r.pool == id; });
+  const auto at =
+      std::find_if(routes_.begin(), routes_.end(), [&](const Route& r) { return r.pool == id; });
   TORCH_CHECK(at != routes_.end(), "endAllocatePool: not currently recording to mempool_id");
   routes_.erase(at);
 }
@@ -90,8 +89,7 @@ void DeviceCache::release_whole_segments(PoolPair& pools) {
 
 // This waits for queued work: it is the path of last resort, and of empty_cache().
 void DeviceCache::release_cached() {
-  for (auto& p : pending_)
-    device(p.event.device).wait(p.event.queue, p.event.value);
+  for (auto& p : pending_) device(p.event.device).wait(p.event.queue, p.event.value);
   ++stats_.num_sync_all_streams;
   process_events();
   release_whole_segments(shared_);

@@ -39,7 +39,8 @@ class PhiloxGenerator final : public c10::GeneratorImpl {
   }
 
   c10::intrusive_ptr<c10::TensorImpl> get_state() const override {
-    at::Tensor state = at::empty({kStateBytes}, at::TensorOptions().dtype(at::kByte).device(at::kCPU));
+    at::Tensor state =
+        at::empty({kStateBytes}, at::TensorOptions().dtype(at::kByte).device(at::kCPU));
     const uint64_t words[2] = {seed_, offset_};
     std::memcpy(state.data_ptr(), words, kStateBytes);
     return state.getIntrusivePtr();
@@ -96,8 +97,8 @@ std::pair<uint64_t, uint64_t> reserve(const std::optional<at::Generator>& genera
                                       c10::DeviceIndex device, uint64_t count) {
   const at::Generator& g =
       generator && generator->defined() ? *generator : default_generator(device);
-  TORCH_CHECK(g.device().is_privateuseone(), "Expected a 'trn' device type for generator but found '",
-              g.device().type(), "'");
+  TORCH_CHECK(g.device().is_privateuseone(),
+              "Expected a 'trn' device type for generator but found '", g.device().type(), "'");
   if (Capture* capture = capture_of(current_stream(g.device().index())))
     return capture->draw(g, count);
   auto* philox = static_cast<PhiloxGenerator*>(g.unsafeGetGeneratorImpl());

@@ -132,8 +132,9 @@ void Graph::reset() {
 }
 
 c10::MempoolId_t Graph::pool() const {
-  TORCH_CHECK(recording_ || capture_, "Called TRNGraph::pool() without a preceding successful "
-                                      "capture.");
+  TORCH_CHECK(recording_ || capture_,
+              "Called TRNGraph::pool() without a preceding successful "
+              "capture.");
   return pool_;
 }
 

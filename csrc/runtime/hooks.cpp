@@ -33,8 +33,9 @@ struct Hooks final : at::PrivateUse1HooksInterface {
   c10::Allocator* getPinnedMemoryAllocator() const override { return pinned_allocator(); }
   at::Device getDeviceFromPtr(void* p) const override {
     const c10::DeviceIndex index = device_of_pointer(p);
-    TORCH_CHECK(index >= 0, "The specified pointer resides on host memory and is not registered "
-                            "with any TRN device.");
+    TORCH_CHECK(index >= 0,
+                "The specified pointer resides on host memory and is not registered "
+                "with any TRN device.");
     return at::Device(c10::kPrivateUse1, index);
   }
 

@@ -45,9 +45,7 @@ DeviceStreams& streams_of(c10::DeviceIndex device) {
 thread_local std::array<c10::StreamId, kMaxDevices> current{};
 std::atomic<uint64_t> launches{0};
 
-c10::DeviceIndex resolve(c10::DeviceIndex device) {
-  return device < 0 ? current_device() : device;
-}
+c10::DeviceIndex resolve(c10::DeviceIndex device) { return device < 0 ? current_device() : device; }
 
 c10::Stream make(c10::DeviceIndex device, c10::StreamId id) {
   return c10::Stream(c10::Stream::UNSAFE, c10::Device(c10::kPrivateUse1, device), id);
@@ -102,8 +100,8 @@ c10::Stream default_stream(c10::DeviceIndex device) { return make(resolve(device
 
 c10::Stream stream_from_pool(c10::DeviceIndex device, int priority) {
   device = resolve(device);
-  TORCH_CHECK(device < device_count(), "TRN error: invalid device ordinal (trn:",
-              static_cast<int>(device), ")");
+  TORCH_CHECK(device < device_count(),
+              "TRN error: invalid device ordinal (trn:", static_cast<int>(device), ")");
   const int pool = -std::min(0, std::max(priority, kHighestPriority));
   const uint32_t index = streams_of(device).next[pool].fetch_add(1) % kStreamsPerPool;
   return make(device, 1 + pool * kStreamsPerPool + index);
@@ -135,8 +133,8 @@ c10::Stream acquire_stream(c10::DeviceIndex device) {
     streams.given_back.pop_back();
     return make(device, id);
   }
-  TORCH_CHECK(streams.acquired < kOwnStreams, "all ", kOwnStreams, " streams for services of trn:",
-              static_cast<int>(device), " are in use");
+  TORCH_CHECK(streams.acquired < kOwnStreams, "all ", kOwnStreams,
+              " streams for services of trn:", static_cast<int>(device), " are in use");
   return make(device, kPooled + streams.acquired++);
 }
 
@@ -309,8 +307,7 @@ void synchronize(const Event& event) {
 }
 
 double elapsed_ms(const Event& a, const Event& b) {
-  TORCH_CHECK(a.queue && b.queue,
-              "Both events must be recorded before calculating elapsed time.");
+  TORCH_CHECK(a.queue && b.queue, "Both events must be recorded before calculating elapsed time.");
   TORCH_CHECK(a.stamp && b.stamp,
               "Both events must be created with argument 'enable_timing=True'.");
   TORCH_CHECK(query(a) && query(b), "TRN error: device not ready");

@@ -57,7 +57,7 @@ struct Event {
   c10::DeviceIndex device = -1;
   driver::Queue* queue = nullptr;
   uint64_t value = 0;
-  driver::Stamp* stamp = nullptr;  // null without timing
+  driver::Stamp* stamp = nullptr;          // null without timing
   std::shared_ptr<CapturePoint> captured;  // instead of queue and value, in a graph capture
   ~Event();
 };

@@ -99,9 +99,7 @@ void each_access(const driver::Packet& p, Visit visit) {
         if (begin) visit(begin, end, i < p.call.noutputs, p.call.kernel->name);
       }
       return;
-    case driver::PacketKind::copy:
-      bytes(p.src, false, "copy");
-      return bytes(p.dst, true, "copy");
+    case driver::PacketKind::copy: bytes(p.src, false, "copy"); return bytes(p.dst, true, "copy");
     case driver::PacketKind::upload: return bytes(p.dst, true, "copy");
     case driver::PacketKind::fill: return bytes(p.dst, true, "fill");
     default: return;
@@ -119,8 +117,10 @@ void check_bounds(const State& s, const char* begin, const char* end, const char
   if (found) --at;
   const int64_t size = found ? at->second : 0;
   const int64_t low = found ? begin - at->first : -1;
-  TORCH_CHECK(found && low < size, "TRN_STRICT=bounds: ", name, " touches memory that is not "
-              "allocated (any more), from ", from_line(capture_site()));
+  TORCH_CHECK(found && low < size, "TRN_STRICT=bounds: ", name,
+              " touches memory that is not "
+              "allocated (any more), from ",
+              from_line(capture_site()));
   TORCH_CHECK(low + (end - begin) <= size, "TRN_STRICT=bounds: ", name, " touches bytes ", low,
               " to ", low + (end - begin), " of an allocation of ", size, " bytes, from ",
               from_line(capture_site()));
@@ -128,12 +128,13 @@ void check_bounds(const State& s, const char* begin, const char* end, const char
 
 [[noreturn]] void report(const Access& first, const Access& second) {
   const auto say = [](const Access& a) {
-    return c10::str(a.name, a.writes ? " writes" : " reads", " on stream ",
-                    a.stream & 0xffffffff, " of trn:", a.stream >> 32, ", from ",
-                    from_line(a.site));
+    return c10::str(a.name, a.writes ? " writes" : " reads", " on stream ", a.stream & 0xffffffff,
+                    " of trn:", a.stream >> 32, ", from ", from_line(a.site));
   };
-  TORCH_CHECK(false, "TRN_STRICT=races: two streams touch the same memory and no event orders "
-              "them: ", say(first), "; ", say(second));
+  TORCH_CHECK(false,
+              "TRN_STRICT=races: two streams touch the same memory and no event orders "
+              "them: ",
+              say(first), "; ", say(second));
 }
 
 void check_races(State& s, const Access& a) {

@@ -27,7 +27,7 @@ struct Open {
 struct Session {
   std::mutex mutex;
   std::vector<Open> launches;
-  std::vector<int64_t> shapes;  // an operand: type, dimensions, then each size
+  std::vector<int64_t> shapes;        // an operand: type, dimensions, then each size
   std::array<int64_t, 128> offset{};  // by device: from the driver's clock to c10's
   std::array<bool, 128> calibrated{};
 };

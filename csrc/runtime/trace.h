@@ -20,11 +20,11 @@ struct TraceRecord {
   int64_t begin, end;
   int64_t queued_from, queued_to;  // when the launching thread gave it to the driver
   int32_t thread;                  // of that thread, the system's number
-  int64_t bytes;          // of a copy, upload or fill
-  int64_t work;           // of a kernel: independent items
-  int32_t site;           // base/site.h
-  uint64_t correlation;   // set_correlation() of the launching thread
-  std::string operands;   // "f32[4x8] f32[8]"
+  int64_t bytes;                   // of a copy, upload or fill
+  int64_t work;                    // of a kernel: independent items
+  int32_t site;                    // base/site.h
+  uint64_t correlation;            // set_correlation() of the launching thread
+  std::string operands;            // "f32[4x8] f32[8]"
 };
 
 // Starts to trace every device of the process. While it is on, a launch queues two stamps more.

@@ -156,12 +156,8 @@ class ToyDevice final : public Device {
   void execute(ToyQueue& q, const Packet& p) {
     switch (p.kind) {
       case PacketKind::kernel: return run(q, p);
-      case PacketKind::copy:
-        std::memcpy(p.dst, p.src, p.bytes);
-        return count_copy(p.bytes);
-      case PacketKind::upload:
-        std::memcpy(p.dst, &p.call, p.bytes);
-        return count_copy(p.bytes);
+      case PacketKind::copy: std::memcpy(p.dst, p.src, p.bytes); return count_copy(p.bytes);
+      case PacketKind::upload: std::memcpy(p.dst, &p.call, p.bytes); return count_copy(p.bytes);
       case PacketKind::fill: std::memset(p.dst, static_cast<int>(p.value), p.bytes); return;
       case PacketKind::wait: return toy(p.other).wait(p.value);
       case PacketKind::stamp:
@@ -181,11 +177,11 @@ class ToyDevice final : public Device {
     }
     if (!fault.kind.load()) return;
     std::lock_guard lock(q.mutex);
-    const std::string what = static_cast<FaultKind>(fault.kind.load()) ==
-                                     FaultKind::index_out_of_range
-                                 ? "index " + std::to_string(fault.index) +
-                                       " is out of bounds for size " + std::to_string(fault.size)
-                                 : "assertion failed";
+    const std::string what =
+        static_cast<FaultKind>(fault.kind.load()) == FaultKind::index_out_of_range
+            ? "index " + std::to_string(fault.index) + " is out of bounds for size " +
+                  std::to_string(fault.size)
+            : "assertion failed";
     set_fault(q, Status(Code::device_assert, what + ", in " + describe(p)), p.call.site);
   }
 

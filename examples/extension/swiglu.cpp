@@ -58,7 +58,9 @@ at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) {
   const at::Tensor g = gate.contiguous(), u = up.contiguous();
   at::Tensor out = at::empty_like(g);
   trn::ops::Launch(forward_family, trn::ops::dtype_of(g))
-      .out(out).in(g).in(u)
+      .out(out)
+      .in(g)
+      .in(u)
       .run(g.numel(), trn::ops::grain_for(kCost));
   return out;
 }
@@ -70,7 +72,11 @@ std::tuple<at::Tensor, at::Tensor> swiglu_backward(const at::Tensor& grad, const
   const at::Tensor d = grad.contiguous(), g = gate.contiguous(), u = up.contiguous();
   at::Tensor d_gate = at::empty_like(g), d_up = at::empty_like(u);
   trn::ops::Launch(backward_family, trn::ops::dtype_of(g))
-      .out(d_gate).out(d_up).in(d).in(g).in(u)
+      .out(d_gate)
+      .out(d_up)
+      .in(d)
+      .in(g)
+      .in(u)
       .run(g.numel(), trn::ops::grain_for(2 * kCost));
   return {d_gate, d_up};
 }

@@ -16,7 +16,8 @@ namespace {
 decltype(&dnnl_sgemm) sgemm() {
   static const auto function = [] {
     void* library = dlopen(TRN_ONEDNN_LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
-    return library ? reinterpret_cast<decltype(&dnnl_sgemm)>(dlsym(library, "dnnl_sgemm")) : nullptr;
+    return library ? reinterpret_cast<decltype(&dnnl_sgemm)>(dlsym(library, "dnnl_sgemm"))
+                   : nullptr;
   }();
   return function;
 }
@@ -62,10 +63,12 @@ void matmul(const Call& call, const Range& range) {
     for (int64_t i = 0; i < rows * columns; ++i) sums[i] = 0;
     for (int64_t k0 = 0; k0 < k; k0 += kDepth) {
       const int64_t depth = part(k, k0, kDepth);
-      const Dense x = dense(a.as<float>() + batch * a.strides[0] + i0 * a.strides[1] + k0 * a.strides[2],
-                            rows, depth, a.strides[1], a.strides[2], left);
-      const Dense y = dense(b.as<float>() + batch * b.strides[0] + k0 * b.strides[1] + j0 * b.strides[2],
-                            depth, columns, b.strides[1], b.strides[2], right);
+      const Dense x =
+          dense(a.as<float>() + batch * a.strides[0] + i0 * a.strides[1] + k0 * a.strides[2], rows,
+                depth, a.strides[1], a.strides[2], left);
+      const Dense y =
+          dense(b.as<float>() + batch * b.strides[0] + k0 * b.strides[1] + j0 * b.strides[2], depth,
+                columns, b.strides[1], b.strides[2], right);
       sgemm()(x.transposed, y.transposed, rows, columns, depth, 1.f, x.data, x.ld, y.data, y.ld,
               1.f, sums, columns);
     }

@@ -228,9 +228,7 @@ TEST_P(Conformance, AWaitHoldsAQueueForAnother) {
   const uint64_t done = device->submit(other, kernel("test_add_number", p, p, 1, 1000));
   device->wait(other, done);
   EXPECT_TRUE(device->reached(queue, wait.value));
-  if (computes()) {
-    EXPECT_EQ(read(p, 1)[0], 1500);
-  }
+  if (computes()) { EXPECT_EQ(read(p, 1)[0], 1500); }
   device->destroy_queue(other);
 }
 
@@ -279,9 +277,7 @@ TEST_P(Conformance, ManyThreadsSubmitToOneQueue) {
   for (auto& t : threads) t.join();
   finish();
   EXPECT_TRUE(device->reached(queue, device->submitted(queue)));
-  if (computes()) {
-    EXPECT_EQ(read(p, 1)[0], 4000);
-  }
+  if (computes()) { EXPECT_EQ(read(p, 1)[0], 4000); }
 }
 
 TEST_P(Conformance, AKernelTouchesEachItemOnceWhateverTheThreads) {
@@ -326,9 +322,7 @@ TEST_P(Conformance, DestroyingAQueueFinishesItsWork) {
   if (computes()) write(p, {0});
   for (int i = 0; i < 1000; ++i) device->submit(other, kernel("test_add_number", p, p, 1));
   device->destroy_queue(other);
-  if (computes()) {
-    EXPECT_EQ(read(p, 1)[0], 1000);
-  }
+  if (computes()) { EXPECT_EQ(read(p, 1)[0], 1000); }
 }
 
 TEST_P(Conformance, TheNthCallCanBeMadeToFail) {

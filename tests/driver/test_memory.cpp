@@ -1,8 +1,8 @@
 // Isolation: what the host may not touch, the driver can.
-#include "driver/memory.h"
-
 #include <gtest/gtest.h>
 #include <unistd.h>
+
+#include "driver/memory.h"
 
 namespace trn::driver {
 namespace {

@@ -1,11 +1,12 @@
-// Teams: every rank once, at the same time, one job after another; alone where a team is not to be had.
-#include "driver/team.h"
-
+// Teams: every rank once, at the same time, one job after another; alone where a team is not to be
+// had.
 #include <gtest/gtest.h>
 
 #include <atomic>
 #include <thread>
 #include <vector>
+
+#include "driver/team.h"
 
 namespace trn::driver {
 namespace {

@@ -1,10 +1,9 @@
 // silu, mish and gelu against double, into their tails; the same of four registers at a time.
-#include "activations.h"
-
 #include <gtest/gtest.h>
 
 #include <cmath>
 
+#include "activations.h"
 #include "ulps.h"
 #include "wide.h"
 

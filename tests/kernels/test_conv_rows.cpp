@@ -40,8 +40,8 @@ void check(DType type, const Case& c, bool last) {
   const int64_t plane = c.wide * c.channels;
   call.operand[0] = operand(rows.data(), type, {n, 1, tall, c.wide, c.channels},
                             {tall * plane, tall * plane, plane, c.channels, 1});
-  call.operand[1] = operand(image.data(), DTypeOf<S>::value, {n, c.channels, 1, height, c.width},
-                            strides);
+  call.operand[1] =
+      operand(image.data(), DTypeOf<S>::value, {n, c.channels, 1, height, c.width}, strides);
   const int64_t ints[] = {0, 1, c.before, c.lines};
   std::copy(ints, ints + 4, call.ints);
   const Kernel* kernel = find_kernel("conv_rows", type);
@@ -62,9 +62,9 @@ void check(DType type, const Case& c, bool last) {
 }
 
 TEST(ConvRows, HoldTheImageAndZeros) {
-  const Case cases[] = {{3, 9, 11, 1, 1},   {3, 20, 22, 1, 3},  {16, 16, 18, 1, 4},
-                        {33, 17, 19, 2, 2}, {33, 5, 7, 1, 4},   {64, 35, 35, 0, 3},
-                        {62, 30, 26, -2, 4}, {62, 48, 40, -2, 2}, {5, 7, 9, 2, 1},
+  const Case cases[] = {{3, 9, 11, 1, 1},     {3, 20, 22, 1, 3},   {16, 16, 18, 1, 4},
+                        {33, 17, 19, 2, 2},   {33, 5, 7, 1, 4},    {64, 35, 35, 0, 3},
+                        {62, 30, 26, -2, 4},  {62, 48, 40, -2, 2}, {5, 7, 9, 2, 1},
                         {70, 40, 44, -50, 2}, {1, 5, 12, 9, 4}};
   const Isa before = active_isa();
   for (Isa isa : {Isa::portable, Isa::avx2, Isa::avx512}) {

@@ -1,9 +1,9 @@
 // Half-precision conversions, exhaustively, against arithmetic on doubles.
-#include "convert.h"
-
 #include <gtest/gtest.h>
 
 #include <cmath>
+
+#include "convert.h"
 
 namespace trn {
 namespace {

@@ -24,8 +24,11 @@ struct Matrix {
   bool by_column;
   std::vector<T> data;
   Matrix(int64_t batch, int64_t rows, int64_t columns, bool by_column, T between, int64_t gap = 3)
-      : rows(rows), columns(columns), line((by_column ? rows : columns) + gap),
-        by_column(by_column), data(batch * line * (by_column ? columns : rows), between) {}
+      : rows(rows),
+        columns(columns),
+        line((by_column ? rows : columns) + gap),
+        by_column(by_column),
+        data(batch * line * (by_column ? columns : rows), between) {}
   int64_t all() const { return line * (by_column ? columns : rows); }
   T& at(int64_t batch, int64_t i, int64_t j) {
     return data[batch * all() + (by_column ? j * line + i : i * line + j)];
@@ -93,8 +96,8 @@ void check_pairs(const Size& size, bool a_by_column, bool b_by_column, int64_t t
         }
         sum *= alpha;
         if (beta != 0) {
-          const double added = beta * static_cast<double>(static_cast<float>(
-                                          d.at(g, one_row ? 0 : i, j)));
+          const double added =
+              beta * static_cast<double>(static_cast<float>(d.at(g, one_row ? 0 : i, j)));
           sum += added, scale += std::fabs(added);
         }
         ASSERT_NEAR(static_cast<float>(c.at(g, i, j)), sum,
@@ -151,15 +154,15 @@ TEST_P(Tiles, BytesAreExact) {
 }
 
 // Around a tile's height, a strip's width, a step of k, a block of k and a panel of rows.
-INSTANTIATE_TEST_SUITE_P(
-    Sizes, Tiles,
-    testing::Values(Size{17, 17, 1}, Size{32, 32, 32}, Size{31, 33, 31}, Size{33, 48, 64},
-                    Size{64, 49, 33}, Size{40, 40, 511}, Size{97, 65, 545}, Size{130, 70, 1101},
-                    Size{100, 520, 20}, Size{20, 18, 5131}),
-    [](const auto& info) {
-      return std::to_string(info.param.m) + "x" + std::to_string(info.param.n) + "x" +
-             std::to_string(info.param.k);
-    });
+INSTANTIATE_TEST_SUITE_P(Sizes, Tiles,
+                         testing::Values(Size{17, 17, 1}, Size{32, 32, 32}, Size{31, 33, 31},
+                                         Size{33, 48, 64}, Size{64, 49, 33}, Size{40, 40, 511},
+                                         Size{97, 65, 545}, Size{130, 70, 1101}, Size{100, 520, 20},
+                                         Size{20, 18, 5131}),
+                         [](const auto& info) {
+                           return std::to_string(info.param.m) + "x" +
+                                  std::to_string(info.param.n) + "x" + std::to_string(info.param.k);
+                         });
 
 }  // namespace
 }  // namespace trn

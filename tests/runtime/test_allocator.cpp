@@ -1,11 +1,10 @@
 // The caching allocator: reuse, splitting, statistics, streams, pressure.
-#include "runtime/allocator.h"
-
 #include <c10/core/CachingDeviceAllocator.h>
 #include <gtest/gtest.h>
 
 #include <thread>
 
+#include "runtime/allocator.h"
 #include "runtime/stream.h"
 
 namespace trn::runtime {
@@ -129,7 +128,8 @@ TEST_F(Allocator, MemoryRunsOutWithCudasWords) {
 
 TEST_F(Allocator, TheCacheIsFreedBeforeGivingUp) {
   set_memory_fraction(0.01, 0);
-  const auto limit = static_cast<size_t>(0.01 * static_cast<double>(allocator()->getMemoryInfo(0).second));
+  const auto limit =
+      static_cast<size_t>(0.01 * static_cast<double>(allocator()->getMemoryInfo(0).second));
   const int64_t retries = stats().num_alloc_retries;
   { const auto a = allocator()->allocate(limit * 6 / 10); }
   // Another size does not fit beside the cached block: the block has to go.

@@ -1,8 +1,8 @@
 // Philox generators: the state is CUDA's, and no two launches share numbers.
-#include "runtime/generator.h"
-
 #include <ATen/Functions.h>
 #include <gtest/gtest.h>
+
+#include "runtime/generator.h"
 
 namespace trn::runtime {
 namespace {

@@ -1,12 +1,11 @@
 // Streams, events, errors that arrive late.
-#include "runtime/stream.h"
-
 #include <c10/core/Event.h>
 #include <c10/core/StreamGuard.h>
 #include <gtest/gtest.h>
 
 #include "base/site.h"
 #include "runtime/allocator.h"
+#include "runtime/stream.h"
 
 namespace trn::runtime {
 namespace {
