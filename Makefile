@@ -28,15 +28,14 @@ test-python: $(VENV)/.built
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
-	$(BIN)/clang-format --dry-run -Werror $(FORMATTED)
+	find csrc kernels tests examples \( -name '*.h' -o -name '*.cpp' \) \
+	  -exec $(BIN)/clang-format --dry-run -Werror {} +
 	$(BIN)/python -m pytest -q --confcutdir=tests/lint tests/lint
 
 build: $(VENV)/.built
 
 SOURCES := $(shell find CMakeLists.txt cmake csrc kernels python setup.py pyproject.toml \
   -type f ! -name '*.so' ! -name '*.pyc' ! -path '*/*.egg-info/*' 2>/dev/null)
-
-FORMATTED := $(shell find csrc kernels tests examples \( -name '*.h' -o -name '*.cpp' \) 2>/dev/null)
 
 $(VENV)/.built: $(VENV)/.ready $(SOURCES)
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pip install -q --no-build-isolation --no-deps -e .
