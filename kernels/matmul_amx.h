@@ -27,7 +27,8 @@ struct Tiled : Math {
   static constexpr int kBlockRows = 2 * kTileHeight;
   static constexpr bool kSettled = false;  // bytes of A and B are both signed here
   static constexpr int kUnits = kTileBytes / sizeof(uint32_t), kStripUnits = kVectors * kUnits;
-  static_assert(kStripUnits == 2 * kTileHeight);
+  static_assert(kStripUnits == 2 * kTileHeight && kBlockRows == kTiledStepM);
+  static_assert(kUnits == kTileUnits);
 
   // One step of k: units [0, 16) of the rows at `a` and of the strip at `b`.
   template <int down, int across>

@@ -56,7 +56,7 @@ struct Packing {
     if constexpr (kTiled) return Math::kBlockRows;
     else return kRows;
   }();
-  static constexpr int64_t kStepUnits = kTiled ? 16 : 1;
+  static constexpr int64_t kStepUnits = kTiled ? kTileUnits : 1;
 
   // `lines` lines of `depth` elements of k (`line` and `step` apart) as rows of units.
   // Lines go `to_line` apart and units `to_unit`; one of the two is 1.

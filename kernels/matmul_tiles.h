@@ -16,6 +16,7 @@ inline constexpr int64_t kDepth = 256;  // of k, in units of packed memory, a pa
 inline constexpr int64_t kMaxDepth = kDepth + 16;  // if that spares a panel of a few units
 inline constexpr int64_t kPanelM = 96;             // rows of A multiplied by the panel of B in turn
 inline constexpr int64_t kStepM = 12, kStepN = 32;  // a register tile's at most
+inline constexpr int64_t kTileUnits = 16;           // units of k that a tile register's row holds
 inline constexpr int64_t kTiledStepM = 32;          // the same of tile registers
 inline constexpr int64_t kMaxTile = 280 << 10;      // sums of a tile
 inline constexpr int64_t kMaxTileM = 1104, kMaxTileN = 512;

@@ -23,6 +23,13 @@ def strided(x):
     return torch.stack([x, x], -1).transpose(0, -2).contiguous().transpose(0, -2)[..., 0]
 
 
+def launches(fn):
+    """How many kernels fn() queues."""
+    before = torch.trn.launch_count()
+    fn()
+    return torch.trn.launch_count() - before
+
+
 def _outputs(result):
     return [t for t in (result if isinstance(result, tuple) else (result,)) if t is not None]
 

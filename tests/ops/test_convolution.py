@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch_trn import _C
 
+from .compare import launches
+
 pytestmark = pytest.mark.usefixtures("native")
 F = torch.nn.functional
 CASES = {  # function, image, weight, options
@@ -96,12 +98,6 @@ def data(*shape, seed, dtype):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
 
 
-def launches(fn):
-    before = torch.trn.launch_count()
-    fn()
-    return torch.trn.launch_count() - before
-
-
 def run(case, dtype, device, compute, last):
     function, image, weight, options = CASES[case]
     channels = weight[0] if "transposed" not in case else weight[1] * options.get("groups", 1)
@@ -127,6 +123,20 @@ def test_results_and_gradients(isa, case, dtype):
             assert (ours.cpu().double() - exact).abs().max() <= LIMIT[dtype] * 8 * scale
 
 
+def check_with_gradients(x, w, last=torch.contiguous_format, by=2, **options):
+    """A convolution of `x` and the gradients of its first `by` operands against double."""
+    given = [x.to("trn").to(memory_format=last), w.to("trn")]
+    exact = [x.double(), w.double()]
+    for t in given[:by] + exact[:by]:
+        t.requires_grad_()
+    out, wanted = F.conv2d(*given, **options), F.conv2d(*exact, **options)
+    grad = data(*out.shape, seed=3, dtype=x.dtype)
+    got = [out, *torch.autograd.grad(out, given[:by], grad.to("trn"))]
+    want = [wanted, *torch.autograd.grad(wanted, exact[:by], grad.double())]
+    for a, b in zip(got, want, strict=True):
+        assert (a.cpu().double() - b).abs().max() <= LIMIT[x.dtype] * 8 * (b.abs().max() + 1)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("channels", [(3, 31), (31, 33), (33, 8)])
 def test_every_width(isa, channels, dtype):
@@ -135,16 +145,7 @@ def test_every_width(isa, channels, dtype):
     w = data(co, ci, 2, 3, seed=2, dtype=dtype)
     for width in range(1, 31):
         last = torch.channels_last if width % 2 else torch.contiguous_format
-        x = data(2, ci, 3, width, seed=1, dtype=dtype)
-        given = x.to("trn").to(memory_format=last).requires_grad_()
-        exact = x.double().requires_grad_()
-        out = F.conv2d(given, w.to("trn"), padding=1)
-        wanted = F.conv2d(exact, w.double(), padding=1)
-        grad = data(*out.shape, seed=3, dtype=dtype)
-        got = [out, *torch.autograd.grad(out, given, grad.to("trn"))]
-        want = [wanted, *torch.autograd.grad(wanted, exact, grad.double())]
-        for a, b in zip(got, want, strict=True):
-            assert (a.cpu().double() - b).abs().max() <= LIMIT[dtype] * 8 * (b.abs().max() + 1)
+        check_with_gradients(data(2, ci, 3, width, seed=1, dtype=dtype), w, last, by=1, padding=1)
 
 
 @pytest.mark.parametrize("taps", [2, 3, 4, 5])
@@ -154,14 +155,7 @@ def test_every_width_by_fewer_products(isa, taps):
     for width in range(18, 30):
         last = torch.channels_last if width % 2 else torch.contiguous_format
         x = data(3, 33, 47 - width, width, seed=1, dtype=torch.float32)
-        given = [x.to("trn").to(memory_format=last).requires_grad_(), w.to("trn").requires_grad_()]
-        exact = [t.double().requires_grad_() for t in (x, w)]
-        out, wanted = F.conv2d(*given, padding=1), F.conv2d(*exact, padding=1)
-        grad = data(*out.shape, seed=3, dtype=torch.float32)
-        got = [out, *torch.autograd.grad(out, given, grad.to("trn"))]
-        want = [wanted, *torch.autograd.grad(wanted, exact, grad.double())]
-        for a, b in zip(got, want, strict=True):
-            assert (a.cpu().double() - b).abs().max() <= LIMIT[x.dtype] * 8 * (b.abs().max() + 1)
+        check_with_gradients(x, w, last, padding=1)
 
 
 @pytest.mark.parametrize("channels", [1, 40])
@@ -217,14 +211,7 @@ def test_every_size_of_depthwise_planes(isa, high, stride):
     options = {"padding": (high // 2, 1), "stride": stride, "groups": 3}
     for width in (1, 2, 7, 15, 16, 17, 31, 32, 33, 47, 48, 49, 63, 64, 65, 80):
         x = data(2, 3, width % 11 + 1, width, seed=1, dtype=torch.float32)
-        given = [t.to("trn").requires_grad_() for t in (x, w)]
-        exact = [t.double().requires_grad_() for t in (x, w)]
-        out, wanted = F.conv2d(*given, **options), F.conv2d(*exact, **options)
-        grad = data(*out.shape, seed=3, dtype=torch.float32)
-        got = [out, *torch.autograd.grad(out, given, grad.to("trn"))]
-        want = [wanted, *torch.autograd.grad(wanted, exact, grad.double())]
-        for a, b in zip(got, want, strict=True):
-            assert (a.cpu().double() - b).abs().max() <= LIMIT[x.dtype] * 8 * (b.abs().max() + 1)
+        check_with_gradients(x, w, **options)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.autograd import gradgradcheck
 
-from .compare import FLOATS, check, make
+from .compare import FLOATS, check, launches, make
 
 pytestmark = pytest.mark.usefixtures("ran", "native")
 LENGTH, BATCH, WIDTH, HIDDEN = 5, 3, 6, 7
@@ -47,12 +47,6 @@ def arguments(form, dtype, length=LENGTH, batch=BATCH):
 
 def on_device(tensors):
     return [t.detach().to("trn").requires_grad_() for t in tensors]
-
-
-def launches(fn):
-    before = torch.trn.launch_count()
-    fn()
-    return torch.trn.launch_count() - before
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
