@@ -69,3 +69,7 @@ from .coverage import op_status as op_status  # noqa: E402
 
 if _os.environ.get("TORCH_TRN_MIGRATE", "0") not in ("", "0"):
     migration.activate()
+if "TORCH_TRN_ACCOUNTS" in _os.environ:
+    from .cli import accounts as _accounts
+
+    _accounts.open_account(_os.environ["TORCH_TRN_ACCOUNTS"])

@@ -59,6 +59,12 @@ for x, y in data[:2]:
     F.mse_loss(plain(x), y).backward()
 for p, q in zip(model.parameters(), plain.parameters()):
     close(p.grad, q.grad, **near)
+# iterations are measured with the device's events
+model = DDP(build().to(device))
+train(model, sgd(model.parameters()))
+measured = model._get_ddp_logging_data()
+for part in ("forward_compute", "backward_compute", "backward_comm"):
+    assert measured[f"avg_{part}_time"] > 0, (part, measured)
 # communication hooks; DDP takes PyTorch's own one for bfloat16 only with NCCL, by its name
 from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
 def in_bfloat16(state, bucket):

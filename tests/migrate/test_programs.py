@@ -117,6 +117,12 @@ def test_autocast_and_scaler():
     assert not torch.is_autocast_enabled("cuda")
     with torch.autocast("cuda:0"):
         assert torch.get_autocast_dtype("cuda") == torch.float16
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with torch.autocast("cuda", torch.float32):  # CUDA takes it, and casts to it
+            assert torch.is_autocast_enabled("cuda")
+            x = torch.ones(2, 2, device="cuda", dtype=torch.float16)
+            assert torch.mm(x, x).dtype == torch.float32
     with torch.autocast(device_type="cuda", enabled=False):
         assert not torch.is_autocast_enabled("cuda")
     with torch.autocast("cpu", torch.bfloat16):

@@ -115,6 +115,8 @@ def _verdict(receipt: Any) -> tuple[str, str, str]:
     if receipt.fallbacks:
         many = len({e["operator"] for e in receipt.fallbacks})
         return f"It ran; {many} operator{'s' * (many > 1)} fell back to the CPU", "fair", "!"
+    if receipt.without_account:
+        return "It ran; what some of its processes did is not known", "fair", "!"
     return "It ran, all of it on the device", "good", "✓"
 
 
@@ -131,7 +133,7 @@ def _fallback_rows(receipt: Any):
 
 def receipt_page(receipt: Any) -> str:
     """The receipt of a run as a page."""
-    from .receipt import size
+    from .receipt import about_processes, size
 
     verdict, kind, seal = _verdict(receipt)
     calls = sum(e["calls"] for e in receipt.redirected)
@@ -145,6 +147,8 @@ def receipt_page(receipt: Any) -> str:
         (f"{100 * share:.1f} %", "of the time spent in them"),
         (size(peak), "peak device memory"), (f"{receipt.seconds:,.1f} s", "from start to end"),
     ])
+    body += "".join(f'<p class="soft">{escape(sentence)}</p>'
+                    for sentence in about_processes(receipt))
     body += "<h2>What ran on the CPU instead</h2>" + table(
         ("operator", "line", "#calls", "#moved", "#time"), _fallback_rows(receipt),
         "Nothing. Every operator of this run has a kernel on the device.")

@@ -35,7 +35,11 @@ def size(count: float) -> str:
 
 @dataclass
 class Receipt:
-    """One process's run. Bytes, seconds; sites are "file:line"."""
+    """A run. Bytes, seconds; sites are "file:line".
+
+    ``processes`` are counted together, those that the program started among them; of these,
+    ``without_account`` were killed or had not ended, so that what they did is not known.
+    """
 
     command: list[str]
     exit_code: int
@@ -46,6 +50,8 @@ class Receipt:
     warnings: list[dict[str, Any]] = field(default_factory=list)
     launches: int = 0
     memory: list[dict[str, Any]] = field(default_factory=list)
+    processes: int = 1
+    without_account: int = 0
 
     @property
     def fallback_calls(self) -> int:
@@ -125,6 +131,17 @@ def _table(rows: list[tuple[str, str, str]], out: TextIO) -> None:
         print(f"  {name:<{width}}  {calls:>9}  {site}", file=out)
 
 
+def about_processes(receipt: Receipt) -> list[str]:
+    """A sentence for each thing there is to say of a run that was more than one process."""
+    said = []
+    if receipt.processes > 1:
+        said.append(f"{receipt.processes} processes, counted together")
+    if receipt.without_account:
+        said.append(f"not known: what {receipt.without_account} of them did, which had not ended "
+                    "or were killed")
+    return said
+
+
 _LINES = 20  # of a table on a terminal; the page and the JSON file have all
 
 
@@ -132,6 +149,8 @@ def print_receipt(receipt: Receipt, out: TextIO | None = None) -> None:
     """Prints it for a terminal."""
     out = out or sys.stderr
     print("\n-- torch-trn receipt " + "-" * 58, file=out)
+    for sentence in about_processes(receipt):
+        print(sentence, file=out)
     if receipt.redirected:
         print("redirected from CUDA to trn (calls, line):", file=out)
         _table([(e["name"], str(e["calls"]), short(e["site"]))

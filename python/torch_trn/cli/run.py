@@ -32,8 +32,9 @@ def run_program(script: str, args: list[str], *, is_module: bool = False, quiet:
     """Runs a script (or a module) as ``__main__`` with its arguments; returns its exit code.
 
     Child processes are redirected as well: they inherit TORCH_TRN_MIGRATE=1. At the end a receipt
-    on stderr says what was redirected and what fell back; ``receipt_path`` gets it as a page and as
-    JSON. 2 when there is no such script, 3 when the run is fine but above ``budget``.
+    on stderr says what was redirected and what fell back, in all of them; ``receipt_path`` gets it
+    as a page and as JSON. 2 when there is no such script, 3 when the run is fine but above
+    ``budget``.
     """
     if not _found(script, is_module):
         print(f"torch-trn: there is no {'module' if is_module else 'file'} {script}",
@@ -41,6 +42,7 @@ def run_program(script: str, args: list[str], *, is_module: bool = False, quiet:
         return 2
     os.environ["TORCH_TRN_MIGRATE"] = "1"
     from .. import migration
+    from . import accounts
     from .receipt import Watch, over_budget, parse_budget, print_receipt, write_receipt
 
     try:
@@ -51,12 +53,14 @@ def run_program(script: str, args: list[str], *, is_module: bool = False, quiet:
     if not migration.is_active():
         migration.activate()
     watch = Watch()
+    finish = accounts.begin()
     code = 1
     try:
         code = run_as_main(script, args, is_module)
     finally:
         sys.stdout.flush()
         receipt = watch.receipt([script, *args], code)
+        finish(receipt)
         if not quiet:
             print_receipt(receipt)
         if receipt_path:

@@ -33,6 +33,14 @@ def backend_for_trn(backend: str | None) -> str | None:
     return ",".join(parts)
 
 
+def _settle(group: Any) -> None:
+    # PyTorch looks for a custom backend under its name in capitals, does not find it among several
+    # and leaves such a group without a default, which it then warns about; NCCL's is the default.
+    types = c10d.ProcessGroup.BackendType
+    if type(group) is c10d.ProcessGroup and group.name() == "undefined":
+        group._set_default_backend(types.CUSTOM)
+
+
 def _with_backend(name: str, original: Callable, position: int, inherits: bool) -> Callable:
     redirection = _C._redirection_id(f"torch.distributed.{name}")
 
@@ -47,7 +55,10 @@ def _with_backend(name: str, original: Callable, position: int, inherits: bool) 
                 args = (*args[:position], meant, *args[position + 1:])
             else:
                 kwargs["backend"] = meant
-        return original(*args, **kwargs)
+        made = original(*args, **kwargs)
+        if is_there():
+            _settle(c10d._get_default_group() if made is None else made)
+        return made
 
     return redirected
 

@@ -170,8 +170,8 @@ def can_device_access_peer(device: _device_t, peer_device: _device_t) -> bool:
 
 
 def get_amp_supported_dtype() -> list[torch.dtype]:
-    """Types that ``torch.autocast("trn")`` takes."""
-    return [torch.float16, torch.bfloat16]
+    """Types that ``torch.autocast("trn")`` takes: CUDA's, which are not only the short ones."""
+    return [torch.float16, torch.bfloat16, torch.float32]
 
 
 def is_bf16_supported(including_emulation: bool = True) -> bool:
