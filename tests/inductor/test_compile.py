@@ -137,6 +137,36 @@ def test_host_scalars_are_safe():
     torch.testing.assert_close(y.cpu(), (x.cpu() * 3).exp())
 
 
+@here
+def test_the_same_loop_on_the_host_is_done_when_called():
+    compiled = torch.compile(lambda x, y: (x.sin() + 1, y.sin() + 1), fullgraph=True)
+    busy = torch.randn(1500, 1500, device="trn")
+    for _ in range(3):
+        x, y = torch.randn(300, 1000, device="trn"), torch.randn(300, 1000)
+        busy @ busy
+        device, host = compiled(x, y)
+        torch.testing.assert_close(host, y.sin() + 1)
+        torch.testing.assert_close(device.cpu(), x.cpu().sin() + 1)
+
+
+@here
+def test_graphs_within_a_graph():
+    linear = nn.Linear(8, 8).to("trn")
+
+    @torch.compile(fullgraph=True)
+    def either(x):
+        with torch.autocast("trn", torch.bfloat16):
+            return torch.cond(x.sum() > 0, lambda x: linear(x).sin(), lambda x: -linear(x), (x,))
+
+    for sign in (1, -1):
+        x = sign * torch.rand(4, 8, device="trn")
+        found, plain = either(x), linear(x)
+        torch.testing.assert_close(found.float(), plain.sin() if sign > 0 else -plain,
+                                   rtol=5e-2, atol=5e-2)
+        found.sum().backward()
+    assert torch.isfinite(linear.weight.grad).all()
+
+
 def test_isolated_memory_refuses_in_words(python):
     result = python(
         "import torch, torch_trn\n"

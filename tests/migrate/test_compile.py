@@ -81,3 +81,19 @@ def test_attention_whose_shapes_change(python):
         "from torch._dynamo.utils import counters\n"
         "assert counters['stats']['unique_graphs'] == 1, counters['stats']\n")
     assert result.returncode == 0, result.stderr
+
+
+def test_flex_attention(python):
+    result = python(
+        "import torch, torch_trn.migrate\n"
+        "from torch.nn.attention.flex_attention import create_block_mask, flex_attention\n"
+        "mask = create_block_mask(lambda b, h, i, j: i >= j, None, None, 96, 96, device='cuda')\n"
+        "q, k, v = torch.randn(3, 2, 4, 96, 32, device='cuda').requires_grad_().unbind(0)\n"
+        "with torch.autocast('cuda', torch.bfloat16):\n"
+        "    y = torch.compile(flex_attention, fullgraph=True)(q, k, v, block_mask=mask)\n"
+        "assert y.dtype == torch.bfloat16\n"
+        "x = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)\n"
+        "for a, b in zip((y.float(), *torch.autograd.grad(y.sin().sum(), (q, k, v))),\n"
+        "                (x, *torch.autograd.grad(x.sin().sum(), (q, k, v)))):\n"
+        "    torch.testing.assert_close(a, b, rtol=3e-2, atol=3e-2)\n")
+    assert result.returncode == 0, result.stderr

@@ -10,6 +10,8 @@ import importlib.util
 import sys
 from collections.abc import Callable
 
+import torch
+
 
 def _register_interface() -> None:
     from . import interface, layouts
@@ -24,10 +26,17 @@ def _register_overrides() -> None:
     register()
 
 
-def _register_cache_key() -> None:
-    from .cache_key import register
+def _register_passes_and_cache_key() -> None:
+    from . import cache_key, passes
 
-    register()
+    cache_key.register()
+    passes.register()
+
+
+def _register_flex_attention() -> None:
+    from .flex import register_front
+
+    register_front()
 
 
 # What torch._inductor.codegen.common.init_backend_registration looks for in torch.trn.
@@ -45,7 +54,8 @@ def generator(name: str) -> type:
 _AFTER: dict[str, Callable[[], None]] = {
     "torch._dynamo.device_interface": _register_interface,
     "torch._inductor.codegen.common": _register_overrides,
-    "torch._inductor.compile_fx": _register_cache_key,
+    "torch._inductor.compile_fx": _register_passes_and_cache_key,
+    "torch.nn.attention.flex_attention": _register_flex_attention,
 }
 
 
@@ -79,8 +89,17 @@ class _AfterImport(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             sys.meta_path.remove(self)
 
 
+def _let_autocast_through() -> None:
+    """Operators of functions (cond, checkpoint) look through autocast of trn, as through CUDA's."""
+    key = torch._C.DispatchKey.AutocastPrivateUse1
+    torch._ops._HIGHER_ORDER_OP_DEFAULT_FALLTHROUGH_DISPATCH_KEYS.append(key)
+    for operator in torch._ops._higher_order_ops.values():
+        operator.fallthrough(key)
+
+
 def register_when_imported() -> None:
     """Registers trn with Dynamo and Inductor: now where they are imported, else when they are."""
+    _let_autocast_through()
     finder = _AfterImport()
     for name in list(finder._waiting):
         if name in sys.modules:

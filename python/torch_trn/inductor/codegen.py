@@ -5,9 +5,12 @@ from __future__ import annotations
 from torch._inductor import config
 from torch._inductor.codegen.cpp import CppScheduling
 from torch._inductor.codegen.cpp_wrapper_cpu import CppWrapperCpu
-from torch._inductor.codegen.wrapper import PythonWrapperCodegen
+from torch._inductor.codegen.wrapper import PythonWrapperCodegen, SubgraphPythonWrapperCodegen
 from torch._inductor.codegen.wrapper_fxir import WrapperFxCodegen as WrapperFxCodegen
 from torch._inductor.virtualized import V
+
+# Stands first in a kernel for trn. The same loop for the CPU, in the same graph, is another kernel.
+_QUEUED = "// Queued on trn.\n"
 
 
 class TrnScheduling(CppScheduling):
@@ -34,36 +37,18 @@ class TrnScheduling(CppScheduling):
         with config.patch(cuda_backend="cpp"):
             return super().flush()
 
+    def define_kernel(self, src_code, *args, **kwargs):
+        return super().define_kernel(_QUEUED + src_code, *args, **kwargs)
 
-class TrnWrapperCodegen(PythonWrapperCodegen):
-    """The Python around the kernels: allocations, calls of ATen, launches."""
 
-    @staticmethod
-    def create(is_subgraph, subgraph_name, parent_wrapper, partition_signatures=None):
-        if is_subgraph:
-            return PythonWrapperCodegen.create(
-                is_subgraph, subgraph_name, parent_wrapper, partition_signatures)
-        return TrnWrapperCodegen()
-
-    def write_header(self) -> None:
-        super().write_header()
-        self.imports.splice("from torch_trn.inductor.launch import on_queue")
-
-    def generate_after_suffix(self, result) -> None:
-        super().generate_after_suffix(result)
-        # "triton" is what Inductor calls the option for every device. Saved activations leave a
-        # training step's forward as results: copying them would cost more than launches do.
-        if (config.triton.cudagraphs and V.graph.is_inference and not V.graph.mutated_inputs
-                and set(V.graph.device_types) == {"trn"}):
-            result.splice("""
-                from torch_trn.inductor.replay import Replayed
-                call = Replayed(call)
-                """)
+class _Launches:
+    """How a generated function, or a part of one, loads and calls kernels for trn."""
 
     def define_kernel(self, kernel_name, kernel_body, metadata=None, gpu=True,
                       cpp_definition=None):
-        load, queue = "async_compile.cpp_pybinding(", "on_queue(async_compile, "
-        kernel_body = kernel_body.replace(load, queue)
+        if _QUEUED in kernel_body:
+            load, queue = "async_compile.cpp_pybinding(", "on_queue(async_compile, "
+            kernel_body = kernel_body.replace(load, queue)
         super().define_kernel(kernel_name, kernel_body, metadata, gpu, cpp_definition)
 
     def _generate_kernel_call_helper(self, kernel_name, call_args, *, device=None, triton=True,
@@ -82,6 +67,35 @@ class TrnWrapperCodegen(PythonWrapperCodegen):
         buffer = V.graph.try_get_buffer(arg) if isinstance(arg, str) else None
         device = buffer.get_device() if buffer is not None else None
         return device is not None and device.type == "cpu"
+
+
+class TrnSubgraphWrapperCodegen(_Launches, SubgraphPythonWrapperCodegen):
+    """The same for a graph within a graph: a branch, a loop's body, a nested region."""
+
+
+class TrnWrapperCodegen(_Launches, PythonWrapperCodegen):
+    """The Python around the kernels: allocations, calls of ATen, launches."""
+
+    @staticmethod
+    def create(is_subgraph, subgraph_name, parent_wrapper, partition_signatures=None):
+        if is_subgraph:
+            return TrnSubgraphWrapperCodegen(subgraph_name, parent_wrapper, partition_signatures)
+        return TrnWrapperCodegen()
+
+    def write_header(self) -> None:
+        super().write_header()
+        self.imports.splice("from torch_trn.inductor.launch import on_queue")
+
+    def generate_after_suffix(self, result) -> None:
+        super().generate_after_suffix(result)
+        # "triton" is what Inductor calls the option for every device. Saved activations leave a
+        # training step's forward as results: copying them would cost more than launches do.
+        if (config.triton.cudagraphs and V.graph.is_inference and not V.graph.mutated_inputs
+                and set(V.graph.device_types) == {"trn"}):
+            result.splice("""
+                from torch_trn.inductor.replay import Replayed
+                call = Replayed(call)
+                """)
 
 
 class TrnCppWrapperCodegen(CppWrapperCpu):
