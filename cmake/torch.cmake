@@ -45,13 +45,34 @@ add_custom_command(
   DEPENDS ${CODEGEN_SOURCES} ${OP_SOURCES}
   COMMENT "Generating operator wrappers for torch ${TORCH_VERSION}")
 
+# What compiled wrappers and packages call, and the headers that they include.
+set(INDUCTOR_HEADERS ${TRN_OUTPUT}/share/inductor)
+set(SHIM_HEADER ${INDUCTOR_HEADERS}/torch/csrc/inductor/aoti_torch/generated/c_shim_trn.h)
+set(SHIM_SOURCE ${GENERATED_DIR}/c_shim_trn.cpp)
+add_custom_command(
+  OUTPUT ${SHIM_HEADER} ${SHIM_SOURCE}
+  COMMAND ${CMAKE_COMMAND} -E env TORCH_DEVICE_BACKEND_AUTOLOAD=0 ${Python_EXECUTABLE}
+          ${CMAKE_SOURCE_DIR}/csrc/inductor/c_shim.py ${SHIM_HEADER} ${SHIM_SOURCE}
+  DEPENDS ${CMAKE_SOURCE_DIR}/csrc/inductor/c_shim.py
+  COMMENT "Generating C functions of operators for torch ${TORCH_VERSION}")
+file(GLOB_RECURSE INCLUDED CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR}/csrc/inductor/include
+  csrc/inductor/include/*.h)
+foreach(header ${INCLUDED})
+  configure_file(csrc/inductor/include/${header} ${INDUCTOR_HEADERS}/${header} COPYONLY)
+endforeach()
+configure_file(csrc/inductor/runtime_api.h
+  ${INDUCTOR_HEADERS}/torch_trn/inductor/runtime_api.h COPYONLY)
+
 file(GLOB TORCH_SOURCES CONFIGURE_DEPENDS csrc/runtime/*.cpp csrc/ops/*.cpp csrc/comm/*.cpp
-  csrc/profile/*.cpp)
+  csrc/profile/*.cpp csrc/inductor/*.cpp)
 add_library(torch_trn SHARED ${TORCH_SOURCES} ${GENERATED_SOURCES} ${GENERATED_HEADERS}
+  ${SHIM_HEADER} ${SHIM_SOURCE}
   $<TARGET_OBJECTS:trn_kernels> $<TARGET_OBJECTS:trn_driver>)
 set_source_files_properties(${CMAKE_SOURCE_DIR}/csrc/profile/kineto.cpp PROPERTIES
   COMPILE_FLAGS "-isystem ${TORCH_DIR}/include/kineto")
 set_source_files_properties(${GENERATED_SOURCES} PROPERTIES COMPILE_FLAGS "-O1 -w")
+set_source_files_properties(${SHIM_SOURCE} PROPERTIES
+  COMPILE_FLAGS "-O1 -w -I${INDUCTOR_HEADERS}")
 target_include_directories(torch_trn PRIVATE csrc kernels ${GENERATED_DIR})
 target_link_libraries(torch_trn PUBLIC torch_headers Threads::Threads ${CMAKE_DL_LIBS})
 set_target_properties(torch_trn PROPERTIES

@@ -1,4 +1,5 @@
-"""A layer includes only what is below it: bind; ops, comm, profile; runtime; driver; kernels."""
+"""A layer includes only what is below it: bind; ops, comm, profile, inductor; runtime; driver;
+kernels."""
 
 import re
 
@@ -13,9 +14,12 @@ RULES = {
     "csrc/ops": ({"ops", "runtime", "driver", "base", "kernels"}, ("c10/", "ATen/", "torch/")),
     "csrc/comm": ({"comm", "runtime", "driver", "base", "kernels"}, ("c10/", "ATen/", "torch/")),
     "csrc/profile": ({"runtime", "driver", "base", "kernels"}, ("c10/", "ATen/", "torch/")),
+    "csrc/inductor": ({"inductor", "runtime", "driver", "base", "kernels"},
+                      ("c10/", "ATen/", "torch/")),
     "csrc/bind": ({"bind", "comm", "ops", "runtime", "driver", "base", "kernels"},
                   ("c10/", "ATen/", "torch/", "pybind11/")),
 }
+OURS = {"base", "driver", "runtime", "ops", "comm", "profile", "inductor", "bind"}
 TORCH = ("c10/", "ATen/", "torch/", "pybind11/", "Python.h", "frameobject.h")
 QUOTED = re.compile(r'^\s*#include\s+"([^"]+)"', re.M)
 ANGLED = re.compile(r"^\s*#include\s+<([^>]+)>", re.M)
@@ -40,7 +44,7 @@ def test_own_includes_point_down(files, root):
         allowed = RULES[layer][0]
         for name in QUOTED.findall(path.read_text()):
             folder = name.split("/")[0] if "/" in name else ""
-            if folder in ("base", "driver", "runtime", "ops", "comm", "profile", "bind"):
+            if folder in OURS:
                 ok = folder in allowed
             else:  # a kernel header, or a generated one of the operators
                 ok = "kernels" in allowed or name.endswith(".structured.h")

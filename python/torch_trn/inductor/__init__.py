@@ -5,12 +5,12 @@ Nothing of PyTorch's compiler is imported until a program does so; then trn is r
 
 from __future__ import annotations
 
-import importlib.abc
-import importlib.util
-import sys
+import importlib
 from collections.abc import Callable
 
 import torch
+
+from ..after_import import AfterImport
 
 
 def _register_interface() -> None:
@@ -40,15 +40,16 @@ def _register_flex_attention() -> None:
 
 
 # What torch._inductor.codegen.common.init_backend_registration looks for in torch.trn.
-GENERATORS = {"Scheduling": "TrnScheduling", "PythonWrapperCodegen": "TrnWrapperCodegen",
-              "CppWrapperCodegen": "TrnCppWrapperCodegen", "WrapperFxCodegen": "WrapperFxCodegen"}
+GENERATORS = {"Scheduling": ("codegen", "TrnScheduling"),
+              "PythonWrapperCodegen": ("codegen", "TrnWrapperCodegen"),
+              "CppWrapperCodegen": ("cpp_wrapper", "TrnCppWrapperCodegen"),
+              "WrapperFxCodegen": ("codegen", "WrapperFxCodegen")}
 
 
 def generator(name: str) -> type:
     """One of GENERATORS: a class that generates code for trn."""
-    from . import codegen
-
-    return getattr(codegen, GENERATORS[name])
+    module, attribute = GENERATORS[name]
+    return getattr(importlib.import_module(f".{module}", __name__), attribute)
 
 
 _AFTER: dict[str, Callable[[], None]] = {
@@ -57,36 +58,6 @@ _AFTER: dict[str, Callable[[], None]] = {
     "torch._inductor.compile_fx": _register_passes_and_cache_key,
     "torch.nn.attention.flex_attention": _register_flex_attention,
 }
-
-
-class _AfterImport(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Calls a function when a module has been imported, and is out of the way otherwise."""
-
-    def __init__(self) -> None:
-        self._waiting = dict(_AFTER)
-        self._inner: dict[str, importlib.abc.Loader] = {}
-
-    def find_spec(self, name, path=None, target=None):
-        if name not in self._waiting or name in self._inner:
-            return None
-        self._inner[name] = None  # so that the search below does not come here again
-        spec = importlib.util.find_spec(name)
-        if spec is None or spec.loader is None:
-            del self._inner[name]
-            return None
-        self._inner[name], spec.loader = spec.loader, self
-        return spec
-
-    def create_module(self, spec):
-        return self._inner[spec.name].create_module(spec)
-
-    def exec_module(self, module) -> None:
-        name = module.__name__
-        module.__spec__.loader = module.__loader__ = self._inner[name]
-        self._inner[name].exec_module(module)
-        self._waiting.pop(name)()
-        if not self._waiting:
-            sys.meta_path.remove(self)
 
 
 def _let_autocast_through() -> None:
@@ -100,9 +71,4 @@ def _let_autocast_through() -> None:
 def register_when_imported() -> None:
     """Registers trn with Dynamo and Inductor: now where they are imported, else when they are."""
     _let_autocast_through()
-    finder = _AfterImport()
-    for name in list(finder._waiting):
-        if name in sys.modules:
-            finder._waiting.pop(name)()
-    if finder._waiting:
-        sys.meta_path.insert(0, finder)
+    AfterImport(_AFTER).install()

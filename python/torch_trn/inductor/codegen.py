@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from torch._inductor import config
 from torch._inductor.codegen.cpp import CppScheduling
-from torch._inductor.codegen.cpp_wrapper_cpu import CppWrapperCpu
 from torch._inductor.codegen.wrapper import PythonWrapperCodegen, SubgraphPythonWrapperCodegen
 from torch._inductor.codegen.wrapper_fxir import WrapperFxCodegen as WrapperFxCodegen
 from torch._inductor.virtualized import V
@@ -41,6 +40,13 @@ class TrnScheduling(CppScheduling):
         return super().define_kernel(_QUEUED + src_code, *args, **kwargs)
 
 
+def is_on_the_host(arg) -> bool:
+    """Whether a kernel's argument is a buffer in the host's memory."""
+    buffer = V.graph.try_get_buffer(arg) if isinstance(arg, str) else None
+    device = buffer.get_device() if buffer is not None else None
+    return device is not None and device.type == "cpu"
+
+
 class _Launches:
     """How a generated function, or a part of one, loads and calls kernels for trn."""
 
@@ -58,15 +64,9 @@ class _Launches:
             return super()._generate_kernel_call_helper(
                 kernel_name, call_args, device=device, triton=triton, **kwargs)
         self.writeline(self.wrap_kernel_call(kernel_name, call_args))
-        if any(self._is_on_the_host(arg) for arg in call_args):
+        if any(is_on_the_host(arg) for arg in call_args):
             # Its memory may be gone before the queue reaches the kernel.
             self.writeline("torch.trn.current_stream().synchronize()")
-
-    @staticmethod
-    def _is_on_the_host(arg) -> bool:
-        buffer = V.graph.try_get_buffer(arg) if isinstance(arg, str) else None
-        device = buffer.get_device() if buffer is not None else None
-        return device is not None and device.type == "cpu"
 
 
 class TrnSubgraphWrapperCodegen(_Launches, SubgraphPythonWrapperCodegen):
@@ -96,11 +96,3 @@ class TrnWrapperCodegen(_Launches, PythonWrapperCodegen):
                 from torch_trn.inductor.replay import Replayed
                 call = Replayed(call)
                 """)
-
-
-class TrnCppWrapperCodegen(CppWrapperCpu):
-    """C++ wrappers know no queue yet: asked for, they are refused."""
-
-    @staticmethod
-    def create(*args, **kwargs):
-        raise NotImplementedError("torch._inductor.config.cpp_wrapper is not supported on trn")

@@ -2,64 +2,26 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import pathlib
+
 from torch._inductor.async_compile import get_compile_threads
 from torch._inductor.codecache import CppPythonBindingsCodeCache, LambdaFuture
 
-# Arguments are bound by value: pointers to device memory, sizes, scalars. The library is found by
-# name because this code outlives the process in a cache. Braces are doubled for str.format.
-_LAUNCH = r"""
-#include <dlfcn.h>
-#include <tuple>
-#include <utility>
-struct TrnHostFunctions {{
-  void (*launch)(void (*run)(void*), void* context, void (*free)(void*));
-  void (*run_team)(void (*run)(void*), void* context, int threads);
-  int (*team_rank)();
-  int (*team_size)();
-  int (*most_threads)();
-  void (*team_barrier)();
-}};
-static const TrnHostFunctions* trn_find() {{
-  void* library = dlopen("libtorch_trn.so", RTLD_NOLOAD | RTLD_NOW);
-  void* find = library ? dlsym(library, "trn_host_functions") : nullptr;
-  if (!find) throw std::runtime_error("torch-trn is not loaded");
-  return reinterpret_cast<const TrnHostFunctions* (*)()>(find)();
-}}
-static const TrnHostFunctions& trn_host() {{
-  static const TrnHostFunctions* functions = trn_find();
-  return *functions;
-}}
-template <class Function, class... Args>
-struct TrnBound {{
-  Function* function;
-  std::tuple<Args...> args;
-  static void run(void* self) {{
-    auto* bound = static_cast<TrnBound*>(self);
-    std::apply(bound->function, bound->args);
-  }}
-  static void free(void* self) {{ delete static_cast<TrnBound*>(self); }}
-}};
-template <class... Params, class... Args>
-static void trn_launch(void (*function)(Params...), Args... args) {{
-  using Bound = TrnBound<void(Params...), Args...>;
-  trn_host().launch(&Bound::run, new Bound{{function, {{args...}}}}, &Bound::free);
-}}
-// What the compiler makes of "omp parallel", "omp for" and "omp single" calls these; hidden, they
-// stand before OpenMP's own for this library.
-#pragma GCC visibility push(hidden)
-extern "C" {{
-int omp_get_thread_num() noexcept {{ return trn_host().team_rank(); }}
-int omp_get_num_threads() noexcept {{ return trn_host().team_size(); }}
-int omp_get_max_threads() noexcept {{ return trn_host().most_threads(); }}
-void GOMP_barrier() {{ trn_host().team_barrier(); }}
-bool GOMP_single_start() {{ return trn_host().team_rank() == 0; }}
-void GOMP_parallel(void (*run)(void*), void* context, unsigned threads, unsigned) {{
-  const int most = trn_host().most_threads();
-  trn_host().run_team(run, context, threads && int(threads) < most ? int(threads) : most);
-}}
-}}
-#pragma GCC visibility pop
-"""
+# Where csrc/inductor's headers are installed.
+HEADERS = pathlib.Path(__file__).resolve().parent.parent / "share" / "inductor"
+
+
+def _launch_code() -> str:
+    """The header itself: a cache knows a generated source by its text, not by what it includes."""
+    text = (HEADERS / "torch_trn" / "inductor" / "queue.h").read_text()
+    return text.replace("#pragma once", "").replace("{", "{{").replace("}", "}}")  # str.format
+
+
+def show_symbols() -> None:
+    """Lets libraries that are loaded from now on find the C functions of libtorch_trn.so."""
+    ctypes.CDLL("libtorch_trn.so", mode=os.RTLD_NOW | os.RTLD_NOLOAD | os.RTLD_GLOBAL)
 
 
 class QueuedBindings(CppPythonBindingsCodeCache):
@@ -67,7 +29,7 @@ class QueuedBindings(CppPythonBindingsCodeCache):
 
     cache: dict = {}
     call_entry_function = "trn_launch(&kernel, {}); Py_RETURN_NONE;"
-    extra_parse_arg = _LAUNCH
+    extra_parse_arg = _launch_code()
 
 
 def on_queue(async_compile, argtypes: list[str], source: str):

@@ -21,6 +21,15 @@ class TrnOpOverrides(DeviceOpOverrides):
     def device_guard(self, device_idx: int) -> str:
         return f"torch.trn.device({device_idx})"
 
+    def cpp_aoti_device_guard(self) -> str:
+        return "TrnDeviceGuard"
+
+    def cpp_aoti_stream_guard(self) -> str:
+        return "TrnDeviceGuard"
+
+    def cpp_kernel_type(self) -> str:
+        return "void*"
+
 
 def register() -> None:
     """Registers the lines; the code generators are found as attributes of torch.trn."""

@@ -43,6 +43,19 @@ def for_trn(original: Callable) -> Callable:
     return compile_graph
 
 
+def ahead_of_time(original: Callable) -> Callable:
+    """torch._inductor.aot_compile, which packages of AOTInductor are made by."""
+    redirection = _C._redirection_id("torch._inductor.aot_compile")
+
+    @functools.wraps(original)
+    def aot_compile(*args, **kwargs):
+        _C._note_redirection(redirection)
+        with own_identity():
+            return original(*args, **kwargs)
+
+    return aot_compile
+
+
 def _no_triton_backend() -> Any:
     raise RuntimeError(refusal("package.triton"))
 

@@ -10,7 +10,6 @@ import functools
 import inspect
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -30,28 +29,7 @@ import torch.utils._triton
 
 from .. import _C, trn
 from . import comm, compiled, cuda_api, library, stand_ins, tunable, visible
-
-_MISSING = object()
-
-
-@dataclass
-class Patch:
-    """One attribute and what it is while CUDA is redirected."""
-
-    owner: Any
-    name: str
-    value: Any
-    before: Any = _MISSING
-
-    def apply(self) -> None:
-        self.before = self.owner.__dict__.get(self.name, _MISSING)
-        setattr(self.owner, self.name, self.value)
-
-    def undo(self) -> None:
-        if self.before is _MISSING:
-            delattr(self.owner, self.name)
-        else:
-            setattr(self.owner, self.name, self.before)
+from .patch import LatePatch, Patch
 
 
 def counted(name: str, function):
@@ -240,6 +218,7 @@ def patches() -> Iterator[Patch]:
         yield from _distributed()
     inductor = torch._TorchCompileInductorWrapper
     yield Patch(inductor, "__call__", compiled.for_trn(inductor.__call__))
+    yield LatePatch("torch._inductor", "aot_compile", compiled.ahead_of_time)
     for name, value in compiled.TRITON.items():
         yield Patch(torch.utils._triton, name, value)
     yield Patch(torch.library.Library, "impl", library.for_trn(torch.library.Library.impl))

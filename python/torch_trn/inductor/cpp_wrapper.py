@@ -1,0 +1,57 @@
+"""Wrappers in C++: config.cpp_wrapper, and the packages of AOTInductor."""
+
+from __future__ import annotations
+
+import os
+
+from torch._inductor.codegen.cpp_utils import DEVICE_TO_ATEN
+from torch._inductor.codegen.cpp_wrapper_cpu import CppWrapperCpu
+from torch._inductor.virtualized import V
+
+from .codegen import is_on_the_host
+from .launch import HEADERS
+
+DEVICE_TO_ATEN["trn"] = "at::kPrivateUse1"
+
+
+def _offer_headers() -> None:
+    """Lets the compiler find trn's headers beside PyTorch's: Inductor has no option for a folder
+    of a device's own, so they are named as GCC and Clang read them from the environment."""
+    folders = os.environ.get("CPLUS_INCLUDE_PATH", "").split(os.pathsep)
+    if str(HEADERS) not in folders:
+        os.environ["CPLUS_INCLUDE_PATH"] = os.pathsep.join(filter(None, [str(HEADERS), *folders]))
+
+
+class TrnCppWrapperCodegen(CppWrapperCpu):
+    """The C++ around the kernels: calls of operators by c_shim_trn.h, loops on the queue."""
+
+    def __init__(self) -> None:
+        self.device = "trn"
+        super().__init__()
+        _offer_headers()
+
+    @staticmethod
+    def create(is_subgraph, subgraph_name, parent_wrapper, partition_signatures=None):
+        return TrnCppWrapperCodegen()
+
+    def write_header(self) -> None:
+        super().write_header()
+        if not V.graph.aot_mode:
+            self.imports.splice("""
+                from torch_trn.inductor.launch import show_symbols
+                show_symbols()
+                """)
+
+    def _generate_kernel_call_helper(self, kernel_name, call_args, *, device=None, triton=True,
+                                     arg_types=None, **kwargs):
+        device = device or V.graph.get_current_device_or_throw()
+        if device.type == "trn":
+            super()._generate_kernel_call_helper(
+                "trn_launch", [f"&{kernel_name}", *call_args], device=device, triton=False,
+                arg_types=["", *arg_types], **kwargs)
+            if any(is_on_the_host(arg) for arg in call_args):
+                # Its memory may be gone before the queue reaches the kernel.
+                self.writeline("trn_check(trn_synchronize());")
+        else:
+            super()._generate_kernel_call_helper(kernel_name, call_args, device=device,
+                                                 triton=triton, arg_types=arg_types, **kwargs)

@@ -1,0 +1,58 @@
+"""One attribute that is another while CUDA is redirected."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..after_import import AfterImport
+
+_MISSING = object()
+
+
+@dataclass
+class Patch:
+    """One attribute and what it is while CUDA is redirected."""
+
+    owner: Any
+    name: str
+    value: Any
+    before: Any = _MISSING
+
+    def apply(self) -> None:
+        self.before = self.owner.__dict__.get(self.name, _MISSING)
+        setattr(self.owner, self.name, self.value)
+
+    def undo(self) -> None:
+        if self.before is _MISSING:
+            delattr(self.owner, self.name)
+        else:
+            setattr(self.owner, self.name, self.before)
+
+
+class LatePatch:
+    """A patch of a module that is slow to import: applied when the program imports it, if ever.
+
+    ``wrap`` makes the new value from the old one.
+    """
+
+    def __init__(self, module: str, name: str, wrap: Callable[[Any], Any]) -> None:
+        self._module, self._name, self._wrap = module, name, wrap
+        self._after = AfterImport({module: self._now})
+        self._patch: Patch | None = None
+
+    def _now(self) -> None:
+        module = sys.modules[self._module]
+        self._patch = Patch(module, self._name, self._wrap(getattr(module, self._name)))
+        self._patch.apply()
+
+    def apply(self) -> None:
+        self._after.install()
+
+    def undo(self) -> None:
+        self._after.remove()
+        if self._patch:
+            self._patch.undo()
+            self._patch = None
