@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import torch
-from torch_trn.cli.shadow import judge
+from torch_trn.cli.shadow import examine, judge
 
 MODEL = """
 import torch
@@ -76,6 +76,45 @@ def test_judge():
     assert judge(nan, nan, nan.double()) is None
     assert judge(torch.tensor([0.0]), torch.tensor([float("nan")]),
                  torch.tensor([float("nan")]).double())
+
+
+def _examined(operator, args, off):
+    """What examine says of the exact result, off by so much."""
+    exact = operator(*(a.double() if isinstance(a, torch.Tensor) else a for a in args))
+    return list(examine(operator, args, {}, [(exact + off).float().to("trn")]))
+
+
+def test_rounding_of_what_is_added_up():
+    x = torch.randn(4096, generator=torch.Generator().manual_seed(0))
+    x -= x.double().mean().float()  # large terms that cancel: rounding of them is all that is left
+    mean = torch.ops.aten.mean.default
+    assert not _examined(mean, (x,), 5e-9) and _examined(mean, (x,), 1e-6)
+    a, b = torch.ones(4, 2048), torch.rand(2048, 4)
+    mm = torch.ops.aten.mm.default
+    assert not _examined(mm, (a, b), 3e-3) and _examined(mm, (a, b), 1e-1)
+    assert _examined(torch.ops.aten.exp.default, (torch.zeros(4096),), 2e-6)
+
+
+NESTED = """
+import torch
+{broken}
+torch.manual_seed(0)
+x = torch.nested.nested_tensor([torch.randn(n, 8) for n in (3, 5)], layout=torch.jagged,
+                               device="cuda")
+layer = torch.nn.Linear(8, 8).cuda()
+print(torch.nn.functional.gelu(layer(x)).values().sum().item())
+"""
+
+
+@pytest.mark.parametrize("broken", ["", FORWARD])
+def test_tensors_of_a_subclass(python, tmp_path, broken):
+    path = tmp_path / "nested.py"
+    path.write_text(NESTED.format(broken=broken))
+    result = python("import sys\nfrom torch_trn.cli.main import main\n"
+                    f"sys.exit(main(['compare', {str(path)!r}]))\n")
+    assert result.returncode == bool(broken), result.stderr
+    assert ("aten.gelu.default" if broken else "none differs") in result.stderr
+    assert " 0 of" not in result.stderr and "Traceback" not in result.stderr
 
 
 ATTENTION = """

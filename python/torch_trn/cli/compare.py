@@ -20,8 +20,8 @@ import zlib
 
 import torch
 import torch_trn  # noqa: F401
-from torch_trn.cli.shadow import _ON_CPU, _to_cpu, judge
 from torch.utils._pytree import tree_leaves, tree_map
+from torch_trn.cli.shadow import examine
 
 DATA = """
 {data}
@@ -37,18 +37,12 @@ def to_device(x):
     return torch.device("trn") if isinstance(x, torch.device) else x
 
 
-def cpu(double):
-    a, k = tree_map(_to_cpu(double), (args, kwargs))
-    return tree_leaves(_ON_CPU.get(operator, operator)(*a, **k))
-
-
 device_args, device_kwargs = tree_map(to_device, (args, kwargs))
 results = tree_leaves(operator(*device_args, **device_kwargs))
-wrong = [judge(*row) for row in zip(results, cpu(False), cpu(True))]
-for index, found in enumerate(wrong):
-    if found:
-        print(f"result {{index}}: error {{found[0]:.3g}}, rounding explains {{found[1]:.3g}}")
-raise SystemExit(1 if any(wrong) else print("every result is within its type's rounding"))
+wrong = list(examine(operator, args, kwargs, results))
+for index, found in wrong:
+    print(f"result {{index}}: error {{found[0]:.3g}}, rounding explains {{found[1]:.3g}}")
+raise SystemExit(1 if wrong else print("every result is within its type's rounding"))
 '''
 
 
