@@ -60,8 +60,10 @@ file(GLOB_RECURSE INCLUDED CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR}/csrc/i
 foreach(header ${INCLUDED})
   configure_file(csrc/inductor/include/${header} ${INDUCTOR_HEADERS}/${header} COPYONLY)
 endforeach()
-configure_file(csrc/inductor/runtime_api.h
-  ${INDUCTOR_HEADERS}/torch_trn/inductor/runtime_api.h COPYONLY)
+foreach(header csrc/inductor/runtime_api.h csrc/ops/host_functions.h)
+  get_filename_component(name ${header} NAME)
+  configure_file(${header} ${INDUCTOR_HEADERS}/torch_trn/inductor/${name} COPYONLY)
+endforeach()
 
 file(GLOB TORCH_SOURCES CONFIGURE_DEPENDS csrc/runtime/*.cpp csrc/ops/*.cpp csrc/comm/*.cpp
   csrc/profile/*.cpp csrc/inductor/*.cpp)

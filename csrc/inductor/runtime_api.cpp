@@ -20,8 +20,11 @@ struct TrnEvent {
 namespace {
 
 thread_local std::string last_words;
+
+// What packages hold, by address, since the allocator frees by block. Never destroyed: a package
+// may go after this library's statics.
 std::mutex held_mutex;
-std::unordered_map<void*, at::DataPtr> held_memory;  // by address: the allocator frees by block
+auto& held_memory = *new std::unordered_map<void*, at::DataPtr>;
 
 template <class Function>
 int coded(const Function& function) {

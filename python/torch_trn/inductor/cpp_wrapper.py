@@ -8,6 +8,7 @@ from torch._inductor.codegen.cpp_utils import DEVICE_TO_ATEN
 from torch._inductor.codegen.cpp_wrapper_cpu import CppWrapperCpu
 from torch._inductor.virtualized import V
 
+from .cache_key import built
 from .codegen import is_on_the_host
 from .launch import HEADERS
 
@@ -36,6 +37,8 @@ class TrnCppWrapperCodegen(CppWrapperCpu):
 
     def write_header(self) -> None:
         super().write_header()
+        # A cache knows this source by its text, not by trn's headers.
+        self.header.writeline(f"// torch-trn {built}")
         if not V.graph.aot_mode:
             self.imports.splice("""
                 from torch_trn.inductor.launch import show_symbols

@@ -14,8 +14,10 @@ HEADERS = pathlib.Path(__file__).resolve().parent.parent / "share" / "inductor"
 
 
 def _launch_code() -> str:
-    """The header itself: a cache knows a generated source by its text, not by what it includes."""
-    text = (HEADERS / "torch_trn" / "inductor" / "queue.h").read_text()
+    """The headers' text: a cache knows a generated source by its text, not by what it includes."""
+    folder = HEADERS / "torch_trn" / "inductor"
+    text = (folder / "queue.h").read_text().replace(
+        "#include <torch_trn/inductor/host_functions.h>", (folder / "host_functions.h").read_text())
     return text.replace("#pragma once", "").replace("{", "{{").replace("}", "}}")  # str.format
 
 

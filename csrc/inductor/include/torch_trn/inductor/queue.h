@@ -4,18 +4,12 @@
 #pragma once
 
 #include <dlfcn.h>
+#include <torch_trn/inductor/host_functions.h>
 
 #include <stdexcept>
 #include <tuple>
 #include <utility>
-struct TrnHostFunctions {
-  void (*launch)(void (*run)(void*), void* context, void (*free)(void*));
-  void (*run_team)(void (*run)(void*), void* context, int threads);
-  int (*team_rank)();
-  int (*team_size)();
-  int (*most_threads)();
-  void (*team_barrier)();
-};
+
 static const TrnHostFunctions* trn_find() {
   void* library = dlopen("libtorch_trn.so", RTLD_NOLOAD | RTLD_NOW);
   void* find = library ? dlsym(library, "trn_host_functions") : nullptr;
