@@ -52,6 +52,35 @@ def test_ways_to_the_device(move):
     assert y.is_cuda and y.tolist() == [1.0, 2.0]
 
 
+def test_old_tensor_types():
+    x = torch.tensor([1.0, 2.0])
+    kind = torch.cuda.FloatTensor
+    assert kind.__name__ == "FloatTensor" and repr(kind) == "<class 'torch.trn.FloatTensor'>"
+    for name in (kind, "torch.cuda.FloatTensor"):
+        y = x.double().type(name)
+        assert isinstance(y, kind) and y.dtype == torch.float32 and y.tolist() == [1, 2]
+    assert y.type() == "torch.cuda.FloatTensor" and x.type() == "torch.FloatTensor"
+    assert y.type(torch.cuda.LongTensor).type() == "torch.cuda.LongTensor"
+    assert not y.type(torch.FloatTensor).is_cuda and y.type(torch.float16).is_cuda
+    assert kind(x.shape[0], 2).fill_(1.0).tolist() == [[1, 1], [1, 1]]
+    with pytest.raises(ValueError):
+        x.type("torch.nonsense.FloatTensor")
+
+
+def test_default_tensor_type():
+    try:
+        for name in (torch.cuda.DoubleTensor, "torch.cuda.DoubleTensor"):
+            torch.set_default_tensor_type(name)
+            assert torch.ones(2).is_cuda and torch.ones(2).dtype == torch.float64
+            torch.set_default_tensor_type(torch.FloatTensor)
+            assert not torch.ones(2).is_cuda and torch.ones(2).dtype == torch.float32
+        with pytest.raises(TypeError):
+            torch.set_default_tensor_type(torch.cuda.LongTensor)
+    finally:
+        torch.set_default_device(None)
+        torch.set_default_dtype(torch.float32)
+
+
 def test_moving_what_is_there_copies_nothing():
     x = torch.empty(3, device="cuda")
     assert x.to("cuda") is x and x.cuda() is x and x.to("cuda:0", torch.float32) is x

@@ -13,6 +13,7 @@ import torch
 torch.manual_seed(0)
 model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.GELU(), torch.nn.LayerNorm(16),
                             torch.nn.Linear(16, 4)).cuda()
+torch.nn.init.normal_(model[0].weight.data, 0.0, 0.3)  # a Parameter is no other subclass
 x = torch.randn(32, 8, device="cuda")
 for _ in range(2):
     loss = torch.nn.functional.cross_entropy(model(x), torch.arange(32, device="cuda") % 4)

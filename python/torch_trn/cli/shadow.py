@@ -162,13 +162,12 @@ def _shake(x: Any) -> Any:
 
 def _rounding_of_sums(operator: Any, inputs: list[torch.Tensor], exact: torch.Tensor,
                       dtype: torch.dtype) -> float:
-    """What adding up one element at a time may cost: the root of how many there are."""
+    """How much adding up one element at a time may cost: the root of how many there are."""
     if torch.Tag.pointwise in operator.tags or dtype in (torch.float16, torch.bfloat16):
         return 0.0  # nothing is added up, or in float32
     first, second = (sorted((t.numel() for t in inputs), reverse=True) + [1, 1])[:2]
     out = max(exact.numel(), 1)
-    terms = max(first / out, (first * second / out) ** 0.5)
-    return torch.finfo(dtype).eps * _largest(exact) * terms ** 0.5
+    return max(first / out, (first * second / out) ** 0.5) ** 0.5
 
 
 def examine(operator: Any, args: Any, kwargs: Any, results: list[torch.Tensor]):
@@ -191,8 +190,10 @@ def examine(operator: Any, args: Any, kwargs: Any, results: list[torch.Tensor]):
             shaken = shaken or run(_shake)
             moved = _worst(shaken[index], best)[0]
             inputs = [t for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
-            more = _rounding_of_sums(operator, inputs, best, ours.dtype)
-            wrong = judge(ours, cpu, best, more + (_SLACK * moved if moved != float("inf") else 0))
+            sums = _rounding_of_sums(operator, inputs, best, ours.dtype)
+            more = sums * torch.finfo(ours.dtype).eps * _largest(best)
+            more += max(_SLACK, sums) * moved if moved != float("inf") else 0.0
+            wrong = judge(ours, cpu, best, more)
         if wrong:
             yield index, wrong
 
@@ -218,7 +219,7 @@ class Shadow(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        if any(kind is not torch.Tensor for kind in types):
+        if any(kind.__torch_dispatch__ is not torch.Tensor.__torch_dispatch__ for kind in types):
             return NotImplemented  # a subclass: what it makes of the call comes by again
         tensors = [t for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
         if self.found or not any(t.is_trn for t in tensors) or not self._wanted(func):

@@ -28,7 +28,7 @@ import torch.distributed
 import torch.utils._triton
 
 from .. import _C, trn
-from . import comm, compiled, cuda_api, library, stand_ins, tunable, visible
+from . import comm, compiled, cuda_api, library, stand_ins, tensor_types, tunable, visible
 from .patch import LatePatch, Patch
 
 
@@ -178,6 +178,9 @@ def _tensors() -> Iterator[Patch]:
     # A trn device says "cuda" now, so torch's own is_trn would say False.
     yield Patch(torch.Tensor, "is_trn", _C._tensor_is_trn())
     yield Patch(torch.Tensor, "is_cuda", _C._tensor_is_cuda())
+    yield Patch(torch.Tensor, "type", tensor_types.answering(torch.Tensor.type))
+    yield Patch(torch, "set_default_tensor_type",
+                tensor_types.by_default(torch.set_default_tensor_type))
     yield Patch(torch.nn.Module, "cuda", counted("torch.nn.Module.cuda", torch.nn.Module.cuda))
 
 

@@ -17,6 +17,11 @@ _COMPLEX = {"ComplexFloat": torch.complex64, "ComplexDouble": torch.complex128}
 
 
 class _TensorType(type):
+    # Tensor.type(kind) reads the C name, which has to be the whole one; Python sees the short one.
+    @property
+    def __name__(cls) -> str:
+        return type.__dict__["__name__"].__get__(cls).rpartition(".")[2]
+
     def __instancecheck__(cls, instance) -> bool:
         return (isinstance(instance, torch.Tensor) and instance.device.type in ("trn", "cuda")
                 and instance.is_trn and instance.dtype == cls.dtype)
@@ -34,8 +39,9 @@ def _make_tensor(name: str, dtype: torch.dtype) -> type:
         return torch.empty(size or (0,), dtype=dtype, device=device)
 
     doc = f"``torch.empty`` or ``torch.tensor`` of {dtype} on trn, by its arguments."
-    return _TensorType(name, (), {"dtype": dtype, "__new__": new, "__doc__": doc,
-                                  "__module__": "torch.trn"})
+    return _TensorType(f"torch.trn.{name}", (), {
+        "__qualname__": name, "dtype": dtype, "__new__": new, "__doc__": doc,
+        "__module__": "torch.trn"})
 
 
 def _make_storage(name: str, dtype: torch.dtype) -> type:
