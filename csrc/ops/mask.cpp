@@ -62,9 +62,16 @@ at::Tensor& TRN_OP(nonzero_out)(const at::Tensor& self, at::Tensor& out) {
   return out;
 }
 
+// A dimension's coordinates lie together, as PyTorch's other devices leave them: tracers count on
+// it.
 at::Tensor TRN_OP(nonzero)(const at::Tensor& self) {
-  at::Tensor out = at::empty({0}, self.options().dtype(at::kLong));
-  return ops::nonzero_out(self, out);
+  const auto options = self.options().dtype(at::kLong);
+  if (self.numel() == 0) return at::empty({self.dim(), 0}, options).t();
+  const at::Tensor flags = flags_of(self);
+  const at::Tensor ends = chunk_ends(flags);
+  const at::Tensor out = at::empty({self.dim(), ends[-1].item<int64_t>()}, options).t();
+  if (out.numel()) coordinates(out, flags, ends);
+  return out;
 }
 
 // Of a size that the caller knows, so nothing waits.

@@ -167,6 +167,28 @@ def test_graphs_within_a_graph():
     assert torch.isfinite(linear.weight.grad).all()
 
 
+@here
+def test_the_device_need_not_be_the_current_one():
+    x = torch.randn(5, 6, device="trn:1")
+    y = torch.compile(lambda x: (x @ x.mT).relu() + 1, fullgraph=True)(x)
+    assert y.device == x.device and torch.trn.current_device() == 0
+    torch.testing.assert_close(y.cpu(), (x.cpu() @ x.cpu().mT).relu() + 1)
+
+
+@here
+def test_loops_before_an_event_are_queued_before_it():
+    @torch.compile(fullgraph=True)
+    def f(x):
+        event = torch.trn.Event()
+        y = x.sin()
+        event.record()
+        event.wait()
+        return y.cos()
+
+    x = torch.randn(64, device="trn")
+    torch.testing.assert_close(f(x), x.sin().cos())
+
+
 def test_isolated_memory_refuses_in_words(python):
     result = python(
         "import torch, torch_trn\n"

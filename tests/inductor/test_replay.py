@@ -50,6 +50,16 @@ def test_inference_is_replayed_with_new_inputs_and_weights(replays):
 
 
 @torch.no_grad()
+def test_a_device_that_is_not_current(replays):
+    here, there = model(), model().to("trn:1")
+    compiled = torch.compile(there, mode="reduce-overhead")
+    for _ in range(4):
+        x = torch.randn(3, 8)
+        torch.testing.assert_close(compiled(x.to("trn:1")).cpu(), here(x))
+    assert sum(replays) and torch.trn.current_device() == 0
+
+
+@torch.no_grad()
 def test_replaced_weights_are_seen(replays):
     here, there = model(), model().to("trn")
     compiled = torch.compile(there, mode="reduce-overhead")

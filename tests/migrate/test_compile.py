@@ -97,3 +97,20 @@ def test_flex_attention(python):
         "                (x, *torch.autograd.grad(x.sin().sum(), (q, k, v)))):\n"
         "    torch.testing.assert_close(a, b, rtol=3e-2, atol=3e-2)\n")
     assert result.returncode == 0, result.stderr
+
+
+def test_streams_in_a_graph(python):
+    result = python(
+        "import torch, torch_trn.migrate\n"
+        "side = torch.cuda.Stream()\n"
+        "@torch.compile(fullgraph=True)\n"
+        "def f(x):\n"
+        "    y = x.sin()\n"
+        "    side.wait_stream(torch.cuda.current_stream())\n"
+        "    with torch.cuda.stream(side):\n"
+        "        z = y * 2\n"
+        "    torch.cuda.current_stream().wait_stream(side)\n"
+        "    return z + y.cos()\n"
+        "x = torch.randn(8, 9, device='cuda')\n"
+        "torch.testing.assert_close(f(x), x.sin() * 2 + x.sin().cos())\n")
+    assert result.returncode == 0, result.stderr

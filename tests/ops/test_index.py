@@ -179,6 +179,7 @@ def test_masked(shape):
     check(lambda x, m: x.transpose(0, -1).masked_select(m.transpose(0, -1)), x, m)
     check(lambda x, m: torch.nonzero_static(m, size=50, fill_value=-3), x.sign(), m)
     check(lambda x, m: x.masked_scatter(m, x * 2), x, m)
+    assert m.to("trn").nonzero().stride() == m.nonzero().stride()
 
 
 def test_large_writes_do_not_depend_on_threads():

@@ -20,6 +20,14 @@ def _register_interface() -> None:
     layouts.register()
 
 
+def _trace_streams() -> None:
+    from torch._dynamo.variables.user_defined import UserDefinedClassVariable
+
+    from .interface import trace_streams
+
+    trace_streams(UserDefinedClassVariable._in_graph_classes())
+
+
 def _register_overrides() -> None:
     from .overrides import register
 
@@ -31,6 +39,14 @@ def _register_passes_and_cache_key() -> None:
 
     cache_key.register()
     passes.register()
+
+
+def _guard_devices() -> None:
+    import torch._inductor.scheduler as scheduler
+
+    from .overrides import guard_devices
+
+    guard_devices(scheduler)
 
 
 def _register_flex_attention() -> None:
@@ -54,7 +70,9 @@ def generator(name: str) -> type:
 
 _AFTER: dict[str, Callable[[], None]] = {
     "torch._dynamo.device_interface": _register_interface,
+    "torch._dynamo.variables.user_defined": _trace_streams,
     "torch._inductor.codegen.common": _register_overrides,
+    "torch._inductor.scheduler": _guard_devices,
     "torch._inductor.compile_fx": _register_passes_and_cache_key,
     "torch.nn.attention.flex_attention": _register_flex_attention,
 }

@@ -21,6 +21,14 @@ class TrnScheduling(CppScheduling):
             # It is written for groups of Triton's scheduling, which it takes any device but the
             # CPU to have.
             scheduler._try_reindex_pointwise_for_reduction = lambda node1, node2: False
+            call_extern = scheduler.codegen_extern_call
+
+            def after_pending_loops(node):
+                # Inductor does this where the call has a device; an event's record has none.
+                self.flush()
+                call_extern(node)
+
+            scheduler.codegen_extern_call = after_pending_loops
 
     # Inductor knows what a kernel's language is from the device, and takes CUDA's for a device it
     # does not know; in here it is C++.
@@ -35,6 +43,10 @@ class TrnScheduling(CppScheduling):
     def flush(self):
         with config.patch(cuda_backend="cpp"):
             return super().flush()
+
+    def ready_to_flush(self):
+        # A loop that waited for more would be called within another stream's block.
+        return super().ready_to_flush() or self.scheduler._has_multi_stream_nodes()
 
     def define_kernel(self, src_code, *args, **kwargs):
         return super().define_kernel(_QUEUED + src_code, *args, **kwargs)
@@ -91,8 +103,8 @@ class TrnWrapperCodegen(_Launches, PythonWrapperCodegen):
         # "triton" is what Inductor calls the option for every device. Saved activations leave a
         # training step's forward as results: copying them would cost more than launches do.
         if (config.triton.cudagraphs and V.graph.is_inference and not V.graph.mutated_inputs
-                and set(V.graph.device_types) == {"trn"}):
-            result.splice("""
+                and set(V.graph.device_types) == {"trn"} and len(V.graph.device_idxs) == 1):
+            result.splice(f"""
                 from torch_trn.inductor.replay import Replayed
-                call = Replayed(call)
+                call = Replayed(call, {min(V.graph.device_idxs)})
                 """)

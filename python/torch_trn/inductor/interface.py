@@ -81,3 +81,8 @@ def register() -> None:
     register_interface_for_device("trn", TrnInterface)
     for index in range(torch.trn.device_count()):
         register_interface_for_device(f"trn:{index}", TrnInterface)
+
+
+def trace_streams(classes: set[type]) -> None:
+    """Adds trn's streams and events to Dynamo's set of classes whose objects a graph may make."""
+    classes.update({torch.trn.Stream, torch.trn.Event})

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+
 from torch._inductor.codegen.common import DeviceOpOverrides, register_device_op_overrides
+from torch._inductor.virtualized import V
 
 
 class TrnOpOverrides(DeviceOpOverrides):
@@ -30,7 +33,24 @@ class TrnOpOverrides(DeviceOpOverrides):
     def cpp_kernel_type(self) -> str:
         return "void*"
 
+    def current_stream(self) -> str:
+        return "torch.trn.current_stream()"
+
 
 def register() -> None:
     """Registers the lines; the code generators are found as attributes of torch.trn."""
     register_device_op_overrides("trn", TrnOpOverrides())
+
+
+def guard_devices(scheduler) -> None:
+    """Lets a generated function work on the device of its tensors, whichever is current.
+
+    `scheduler` is Inductor's module of that name, which lists the types of device that need it.
+    """
+    listed = scheduler.device_need_guard
+
+    @functools.wraps(listed)
+    def device_need_guard(device: str) -> bool:
+        return listed(device) or (device == "trn" and not V.graph.cpp_wrapper)
+
+    scheduler.device_need_guard = device_need_guard

@@ -52,8 +52,9 @@ class Replayed:
     is, after a warning.
     """
 
-    def __init__(self, call: Callable) -> None:
+    def __init__(self, call: Callable, device: int | None = None) -> None:
         self._call = call
+        self._device = device  # of all tensors; the current one if None
         self._seen: dict[int, list[int]] = {}  # by stream: where the inputs lay
         self._recordings: dict[int, _Recording] = {}
         self._recorded = 0
@@ -65,7 +66,7 @@ class Replayed:
             return self._call(args)
         inputs = list(args)
         args.clear()
-        with self._lock:
+        with self._lock, trn.device(self._device):
             recording = self._ready(inputs)
             if recording is not None and recording.fits(inputs):
                 return recording.replay(inputs)
