@@ -110,7 +110,8 @@ def test_streams_in_a_graph(python):
         "    with torch.cuda.stream(side):\n"
         "        z = y * 2\n"
         "    torch.cuda.current_stream().wait_stream(side)\n"
-        "    return z + y.cos()\n"
+        "    with torch.cuda.device(x.device.index):\n"
+        "        return z + y.cos()\n"
         "x = torch.randn(8, 9, device='cuda')\n"
         "torch.testing.assert_close(f(x), x.sin() * 2 + x.sin().cos())\n")
     assert result.returncode == 0, result.stderr

@@ -35,7 +35,8 @@ class Patch:
 class LatePatch:
     """A patch of a module that is slow to import: applied when the program imports it, if ever.
 
-    ``wrap`` makes the new value from the old one.
+    ``name`` is an attribute of the module or, after a dot, of a class in it. ``wrap`` makes the
+    new value from the old one.
     """
 
     def __init__(self, module: str, name: str, wrap: Callable[[Any], Any]) -> None:
@@ -44,8 +45,11 @@ class LatePatch:
         self._patch: Patch | None = None
 
     def _now(self) -> None:
-        module = sys.modules[self._module]
-        self._patch = Patch(module, self._name, self._wrap(getattr(module, self._name)))
+        within, _, name = self._name.rpartition(".")
+        owner = sys.modules[self._module]
+        if within:
+            owner = getattr(owner, within)
+        self._patch = Patch(owner, name, self._wrap(getattr(owner, name)))
         self._patch.apply()
 
     def apply(self) -> None:

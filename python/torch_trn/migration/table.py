@@ -222,6 +222,9 @@ def patches() -> Iterator[Patch]:
     inductor = torch._TorchCompileInductorWrapper
     yield Patch(inductor, "__call__", compiled.for_trn(inductor.__call__))
     yield LatePatch("torch._inductor", "aot_compile", compiled.ahead_of_time)
+    for name in ("_exchange_fn", "_maybe_exchange_fn"):
+        yield LatePatch("torch._dynamo.variables.ctx_manager", f"CUDADeviceVariable.{name}",
+                        lambda _: staticmethod(trn._device._exchange))
     for name, value in compiled.TRITON.items():
         yield Patch(torch.utils._triton, name, value)
     yield Patch(torch.library.Library, "impl", library.for_trn(torch.library.Library.impl))
