@@ -115,3 +115,15 @@ def test_streams_in_a_graph(python):
         "x = torch.randn(8, 9, device='cuda')\n"
         "torch.testing.assert_close(f(x), x.sin() * 2 + x.sin().cos())\n")
     assert result.returncode == 0, result.stderr
+
+
+def test_the_backend_of_cuda_graphs_runs_without_them(python):
+    result = python(
+        "import torch, torch_trn.migrate\n"
+        "model = torch.nn.Linear(4, 4).cuda()\n"
+        "x = torch.randn(2, 4, device='cuda')\n"
+        "y = torch.compile(model, backend='cudagraphs')(x)\n"
+        "y.sum().backward()\n"
+        "torch.testing.assert_close(y, model(x))\n")
+    assert result.returncode == 0, result.stderr
+    assert "reduce-overhead" in result.stderr

@@ -56,6 +56,16 @@ def ahead_of_time(original: Callable) -> Callable:
     return aot_compile
 
 
+def no_cuda_graphs(check_for_skip: Callable) -> Callable:
+    """Why the backend "cudagraphs" runs a graph without recording it: its recorder is CUDA's."""
+
+    @functools.wraps(check_for_skip)
+    def why(*_: Any) -> str:
+        return 'trn, whose graphs mode="reduce-overhead" records'
+
+    return why
+
+
 def _no_triton_backend() -> Any:
     raise RuntimeError(refusal("package.triton"))
 

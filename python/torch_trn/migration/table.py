@@ -222,6 +222,8 @@ def patches() -> Iterator[Patch]:
     inductor = torch._TorchCompileInductorWrapper
     yield Patch(inductor, "__call__", compiled.for_trn(inductor.__call__))
     yield LatePatch("torch._inductor", "aot_compile", compiled.ahead_of_time)
+    yield LatePatch("torch._dynamo.backends.cudagraphs", "check_for_skip",
+                    compiled.no_cuda_graphs)
     for name in ("_exchange_fn", "_maybe_exchange_fn"):
         yield LatePatch("torch._dynamo.variables.ctx_manager", f"CUDADeviceVariable.{name}",
                         lambda _: staticmethod(trn._device._exchange))
