@@ -18,6 +18,9 @@ x = torch.randn(32, 8, device="cuda")
 for _ in range(2):
     loss = torch.nn.functional.cross_entropy(model(x), torch.arange(32, device="cuda") % 4)
     loss.backward()
+    x.requires_grad_()
+    slope, = torch.autograd.grad(model(x).sum(), x, create_graph=True)  # of a leaf
+    slope.square().sum().backward()
 print("loss", loss.item())
 """
 

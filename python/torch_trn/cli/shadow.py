@@ -198,6 +198,16 @@ def examine(operator: Any, args: Any, kwargs: Any, results: list[torch.Tensor]):
             yield index, wrong
 
 
+def _without_leaf(x: Any) -> Any:
+    return x.detach() if isinstance(x, torch.Tensor) and x.requires_grad and x.is_leaf else x
+
+
+class _Tracker(ModuleTracker):
+    # A hook on a leaf, such as an input that a penalty is taken of, makes autograd.grad() raise.
+    def _fw_pre_hook(self, mod, input):  # noqa: A002
+        super()._fw_pre_hook(mod, tree_map(_without_leaf, input))
+
+
 class Shadow(TorchDispatchMode):
     """While it is on, every n-th device operator is checked; ``on_difference`` gets the first."""
 
@@ -206,7 +216,7 @@ class Shadow(TorchDispatchMode):
         self.every, self.on_difference = max(every, 1), on_difference
         self.calls = self.checked = 0
         self.unchecked: Counter[str] = Counter()
-        self.tracker = ModuleTracker()
+        self.tracker = _Tracker()
         self.found = False
 
     def __enter__(self):
