@@ -38,7 +38,14 @@ class Run:
     seconds: float
     output: str
     found: list[str]
-    fallbacks: list[dict] = field(default_factory=list)
+    receipt: dict = field(default_factory=dict)
+
+    @property
+    def fell_back(self) -> str:
+        """The operators that ran on the CPU, and how often."""
+        fell = {entry["operator"]: entry["calls"] for entry in self.receipt.get("fallbacks", [])}
+        return "; fell back: " + (", ".join(f"{o} {n} times" for o, n in fell.items())
+                                  or "nothing")
 
 
 def clone(name: str, folder: pathlib.Path) -> pathlib.Path | None:
@@ -63,7 +70,7 @@ def add_data(work: pathlib.Path, name: str) -> None:
                        capture_output=True, env={**os.environ, "PYTHONPATH": str(STAND_INS)})
     elif name == "minGPT":
         (work / "input.txt").write_text(text[:200_000])
-    else:
+    elif name == "examples":
         (work / "vae/results").mkdir(exist_ok=True)
         words = work / "word_language_model/data/wikitext-2"
         for part, (first, last) in {"train": (0, 60_000), "valid": (60_000, 70_000),
@@ -122,8 +129,8 @@ def run(program: Program, folder: pathlib.Path, source: pathlib.Path, cpu: bool,
             code, out, err = -1, "", f"longer than {LIMIT} s"
         took = time.perf_counter() - began
         written = receipt.with_suffix(".json")
-        fallbacks = json.loads(written.read_text())["fallbacks"] if written.exists() else []
-    return Run(code, took, out + err, re.findall(program.losses, out, re.M), fallbacks)
+        figures = json.loads(written.read_text()) if written.exists() else {}
+    return Run(code, took, out + err, re.findall(program.losses, out, re.M), figures)
 
 
 def _gap(ours: str, cpus: str) -> float:
@@ -150,9 +157,15 @@ def verdict(program: Program, trn: Run, cpu: Run, compared: Run | None = None) -
                 f"numbers, greatest difference {gap:.1e}"
     if program.why:
         words += f" ({program.why})"
-    fell = {entry["operator"]: entry["calls"] for entry in trn.fallbacks}
-    return words + "; fell back: " + (", ".join(f"{o} {n} times" for o, n in fell.items())
-                                      or "nothing")
+    return words + trn.fell_back
+
+
+def verdict_alone(trn: Run) -> str:
+    """What a run shows that there is no CPU's run for."""
+    if trn.code or not trn.receipt.get("launches"):
+        return f"FAILS: exit code {trn.code}: {trn.output.strip()[-160:]!r}"
+    made = f"{trn.receipt['launches']:,} kernels, processes: {trn.receipt['processes']}"
+    return f"runs: {made} (it asks for GPUs: no CPU's run to compare with){trn.fell_back}"
 
 
 class Sources:
@@ -183,6 +196,9 @@ def row(program: Program, sources: Sources) -> str:
     if source is None or missing:
         why = f"not installed: {', '.join(missing)}" if source else "no source here, none to be had"
         return head + f"skipped: {why} | - | {program.exercises} |"
+    if program.gpu_only:
+        alone = run(program, source / program.folder, source, False)
+        return head + f"{verdict_alone(alone)} | - | {program.exercises} |"
     trn, cpu = (run(program, source / program.folder, source, on_cpu) for on_cpu in (False, True))
     compared = run(program, source / program.folder, source, False, compare=True) \
         if program.operators else None

@@ -10,6 +10,14 @@ SOURCES = {
     "minGPT": ("https://github.com/karpathy/minGPT", "37baab71b9abea1b76ab957409a1cc2fbfba8a26"),
     "examples": ("https://github.com/pytorch/examples",
                  "77f55b912142e11fcfdf5b530231fb9c52f181e8"),
+    "makemore": ("https://github.com/karpathy/makemore",
+                 "988aa59e4d8fefa526d06f3b453ad116258398d4"),
+    "ng-video-lecture": ("https://github.com/karpathy/ng-video-lecture",
+                         "52201428ed7b46804849dea0b3ccf0de9df1a5c3"),
+    "PyTorch-GAN": ("https://github.com/eriklindernoren/PyTorch-GAN",
+                    "36d3c77e5ff20ebe0aeefd322326a134a279b93e"),
+    "pytorch-tutorial": ("https://github.com/yunjey/pytorch-tutorial",
+                         "0500d3df5a2a8080ccfccbc00aca0eacc21818db"),
 }
 OWN = "tests/migrate/programs"  # programs of our own that use public libraries
 
@@ -23,6 +31,8 @@ class Program:
     why that is not 0.02. ``cpu_start`` are Python statements before the CPU's run of a program that
     takes a GPU for granted. ``operators`` is for programs whose losses cannot agree, since they
     draw weights or noise on the device: every operator's result is compared with the CPU's instead.
+    ``gpu_only`` is for programs that end at once without a GPU, so that there is no run to compare
+    with: they have to end well, with nothing left on the CPU.
     """
 
     source: str
@@ -39,6 +49,7 @@ class Program:
     cpu_start: str = ""
     env: dict[str, str] = field(default_factory=dict)
     operators: bool = False
+    gpu_only: bool = False
 
 
 DROPOUT = "dropout draws other numbers than the CPU's"
@@ -115,6 +126,55 @@ _EXAMPLES = [
                           ("RNN_TANH", "plain recurrence"),
                           ("Transformer --nhead 2", "torch.nn.Transformer"))),
 ]
+_SHARED = "distributed/"
+_DISTRIBUTED = [
+    Program("examples", _SHARED + folder, command, text, gpu_only=True, processes=processes)
+    for folder, command, processes, text in (
+        ("ddp", "example.py", 2, "torchrun, DistributedDataParallel, the accelerator's backend"),
+        ("ddp-tutorial-series", "single_gpu.py 2 1", 1, "a device by its number"),
+        ("ddp-tutorial-series", "multigpu.py 2 1", 1, "DDP over nccl, processes by mp.spawn"),
+        ("ddp-tutorial-series", "multigpu_torchrun.py 2 1", 2, "DDP, snapshots by map_location"),
+        ("FSDP2", "example.py", 2, "fully_shard from meta, distributed checkpoint"),
+        ("FSDP2", "example.py --mixed-precision --explicit-prefetching --dcp-api", 2,
+         "fully_shard in bfloat16, prefetching"),
+        ("tensor_parallelism", "tensor_parallel_example.py", 2, "device mesh, DTensor"),
+        ("tensor_parallelism", "sequence_parallel_example.py", 2, "sequence parallelism"),
+    )]
+_HOGWILD = [
+    Program("examples", "mnist_hogwild", "main.py --epochs 1 --cuda", "parameters that processes "
+            "share", ("-", "--cuda"), r"Average loss: ([0-9.]+)", tolerance=0.2, samples=1280,
+            why="the processes' updates come in any order"),
+    Program("examples", "siamese_network", "main.py --epochs 1 --dry-run --batch-size 8",
+            "ResNet-18 of two images", ("--no-accel",), why="pairs are drawn at random",
+            samples=960, operators=True),
+    Program("examples", "gat", "main.py --epochs 4 --val-every 1 --dropout-p 0", "graph attention",
+            ("--no-accel",), r"loss(?:_train|_val)?:? ([0-9.]+)"),
+]
+_LESSONS = [
+    *(Program("makemore", ".", "makemore.py --device cuda --max-steps 40 --num-workers 0 "
+              f"-o out-ported-{model} --type {model}", text, ("--device", "cpu"),
+              r"loss ([0-9.]+)", needs=("tensorboard",))
+      for model, text in (("transformer", "a transformer of characters"), ("gru", "GRU cells"),
+                          ("bow", "masked averages"), ("mlp", "embeddings, concatenated"))),
+    Program("ng-video-lecture", ".", "bigram.py", "3,000 small steps, generation",
+            losses=r"loss ([0-9.]+)"),
+]
+_GANS = [
+    Program("PyTorch-GAN", f"implementations/{name}", f"{name}.py --n_epochs 1 --batch_size 32",
+            text, losses=r"D loss: (\S+)\]", why="unseeded noise", samples=96, operators=True)
+    for name, text in (("gan", "torch.cuda.FloatTensor and its kin"),
+                       ("dcgan", "upsampling, batch norm"), ("cgan", "labels in embeddings"),
+                       ("wgan", "clamped weights"))]
+_TUTORIAL = [
+    Program("pytorch-tutorial", "tutorials/" + folder, "main.py", text, why="unseeded weights",
+            losses=losses, samples=200, operators=True)
+    for folder, text, losses in (
+        ("01-basics/feedforward_neural_network", "linear layers, Adam", r"images: (\S+) %"),
+        ("02-intermediate/convolutional_neural_network", "convolutions", r"images: (\S+) %"),
+        ("02-intermediate/recurrent_neural_network", "LSTM", r"images: (\S+) %"),
+        ("02-intermediate/bidirectional_recurrent_neural_network", "LSTM both ways",
+         r"images: (\S+) %"),
+    )]
 _ANY_NUMBER = r"-?\d+\.\d+|tokens .+"
 
 
@@ -141,4 +201,5 @@ _LIBRARIES = [
     _library("geometric_nodes.py", "torch_geometric: GCN, GAT, SAGE", "torch_geometric"),
     _library("stable_baselines.py", "stable-baselines3: PPO and DQN", "stable_baselines3"),
 ]
-PROGRAMS = [*_NANOGPT, *_MINGPT, *_EXAMPLES, *_LIBRARIES]
+PROGRAMS = [*_NANOGPT, *_MINGPT, *_EXAMPLES, *_HOGWILD, *_DISTRIBUTED, *_LESSONS, *_GANS,
+            *_TUTORIAL, *_LIBRARIES]
