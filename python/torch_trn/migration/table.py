@@ -86,6 +86,19 @@ def _autocast_init(original):
     return __init__
 
 
+def _recording_trn(parse):
+    """torch.profiler's reading of `activities`: to record CUDA is to record trn."""
+    cuda, ours = torch.profiler.ProfilerActivity.CUDA, torch.profiler.ProfilerActivity.PrivateUse1
+
+    @functools.wraps(parse)
+    def parsed(activities):
+        asked, filters = parse(activities)
+        return ({ours if a == cuda else a for a in asked},
+                {ours if a == cuda else a: names for a, names in filters.items()})
+
+    return parsed
+
+
 # Names of torch.cuda that stay what they are: torch.cuda.amp works through torch.amp.
 _KEPT = {"amp", "memory", "nvtx", "profiler", "random", "streams", "legacy", "report"}
 # Private ones that torch itself or programs call.
@@ -199,6 +212,11 @@ def _mixed_precision() -> Iterator[Patch]:
                 lambda dtype: torch._C.set_autocast_dtype("trn", dtype))
 
 
+def _profiler() -> Iterator[Patch]:
+    profiler = torch.profiler.profiler
+    yield Patch(profiler, "_parse_activities", _recording_trn(profiler._parse_activities))
+
+
 def _distributed() -> Iterator[Patch]:
     from . import collectives
 
@@ -217,6 +235,7 @@ def patches() -> Iterator[Patch]:
     yield from _backends()
     yield from _tensors()
     yield from _mixed_precision()
+    yield from _profiler()
     if torch.distributed.is_available():
         yield from _distributed()
     inductor = torch._TorchCompileInductorWrapper
