@@ -168,9 +168,11 @@ def test_graphs_within_a_graph():
 
 
 @here
-def test_the_device_need_not_be_the_current_one():
+@pytest.mark.parametrize("wrapper", ["python", "cpp"])
+def test_the_device_need_not_be_the_current_one(wrapper):
     x = torch.randn(5, 6, device="trn:1")
-    y = torch.compile(lambda x: (x @ x.mT).relu() + 1, fullgraph=True)(x)
+    options = {"cpp_wrapper": wrapper == "cpp"}
+    y = torch.compile(lambda x: (x @ x.mT).relu() + 1, fullgraph=True, options=options)(x)
     assert y.device == x.device and torch.trn.current_device() == 0
     torch.testing.assert_close(y.cpu(), (x.cpu() @ x.cpu().mT).relu() + 1)
 

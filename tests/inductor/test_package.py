@@ -68,7 +68,7 @@ def test_package_on_another_device_and_stream(package, reader):
     loaded = torch._inductor.aoti_load_package(package, device_index=1)
     x = torch.randn(3, 4, 16)
     assert torch.trn.current_device() == 0
-    with torch.trn.device(1), torch.trn.stream(torch.trn.Stream()):
+    with torch.trn.stream(torch.trn.Stream(device=1)), torch.trn.device(0):
         got = loaded(x.to("trn:1"))
         assert got.device == torch.device("trn:1")
         with torch.no_grad():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 
 from torch._inductor.codegen.common import DeviceOpOverrides, register_device_op_overrides
-from torch._inductor.virtualized import V
 
 
 class TrnOpOverrides(DeviceOpOverrides):
@@ -51,6 +50,6 @@ def guard_devices(scheduler) -> None:
 
     @functools.wraps(listed)
     def device_need_guard(device: str) -> bool:
-        return listed(device) or (device == "trn" and not V.graph.cpp_wrapper)
+        return listed(device) or device == "trn"
 
     scheduler.device_need_guard = device_need_guard
