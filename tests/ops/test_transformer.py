@@ -36,6 +36,34 @@ def test_encoder_layer(activation, norm_first):
             )
 
 
+def test_encoder_of_padded_batches():
+    here, there = both(nn.TransformerEncoder(
+        nn.TransformerEncoderLayer(32, 4, 64, batch_first=True), 2, norm=nn.LayerNorm(32)))
+    x = make(4, 7, 32)
+    padding = torch.arange(7) >= torch.tensor([6, 5, 2, 1])[:, None]
+    with torch.no_grad():
+        want = here(x, src_key_padding_mask=padding)  # nested tensors on the way, zeros beside them
+        got = there(x.to("trn"), src_key_padding_mask=padding.to("trn"))
+    torch.testing.assert_close(got.cpu(), want, rtol=1e-4, atol=1e-5)
+
+
+def test_nested_tensors_padded_and_back():
+    rows = [make(n, 3, seed=n) for n in (2, 4, 1)]
+    for device in ("cpu", "trn"):
+        nested = torch.nested.nested_tensor([r.to(device) for r in rows])
+        for size in (None, (3, 5, 4)):
+            got = nested.to_padded_tensor(-1.0, size)
+            assert got.shape == (size or (3, 4, 3)) and got.device.type == device
+            for i, row in enumerate(rows):
+                assert torch.equal(got[i, : len(row), :3].cpu(), row)
+            assert got.cpu().eq(-1.0).sum() == got.numel() - sum(r.numel() for r in rows)
+        with pytest.raises(RuntimeError, match="less than NestedTensor padded size"):
+            nested.to_padded_tensor(0.0, (3, 2, 3))
+        back = torch._nested_from_padded(got, nested._nested_tensor_size())
+        for a, b in zip(back.unbind(), rows, strict=True):
+            assert torch.equal(a.cpu(), b)
+
+
 def test_multihead_attention_with_weights():
     here, there = both(nn.MultiheadAttention(32, 4, batch_first=True))
     x = make(3, 7, 32)
