@@ -1,11 +1,11 @@
 """Runs public CUDA programs, unmodified, on trn and on the CPU, and writes docs/ported.md.
 
-python scripts/ported.py FOLDER [--only WORD]
+python scripts/ported.py FOLDER [--only WORD,... [--update]]
 
 FOLDER/nanoGPT, FOLDER/minGPT and FOLDER/examples are clones; one that is not there is cloned at its
 pinned commit where the network allows, else its programs are listed as skipped, with the reason.
-The numbers that both runs print have to agree. --only runs those whose row holds WORD and prints
-their rows without writing the page.
+The numbers that both runs print have to agree. --only runs those whose row holds a WORD and prints
+their rows; with --update they take their places in the page, else it is left as it is.
 """
 
 from __future__ import annotations
@@ -188,9 +188,7 @@ class Sources:
 
 def row(program: Program, sources: Sources) -> str:
     """One line of the table."""
-    commit = SOURCES[program.source][1][:10] if program.source in SOURCES else "this"
-    head = f"| {program.source}/{program.folder} ".replace("/. ", " ")
-    head += f"| {commit} | `{program.command}` | "
+    head = head_of(program)
     source = sources.copy(program.source)
     missing = [name for name in program.needs if not _installed(name)]
     if source is None or missing:
@@ -224,21 +222,33 @@ build for this PyTorch, is a stand-in (`tests/migrate/stand_ins`). Written by `s
 """
 
 
+def head_of(program: Program) -> str:
+    """How a program's row begins: where it is from and how it is called."""
+    commit = SOURCES[program.source][1][:10] if program.source in SOURCES else "this"
+    name = f"| {program.source}/{program.folder} ".replace("/. ", " ")
+    return f"{name}| {commit} | `{program.command}` | "
+
+
 def main() -> None:
-    """Runs all and writes the page."""
+    """Runs all, or those asked for, and writes the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--only", default="")
+    parser.add_argument("--update", action="store_true")
     options = parser.parse_args()
+    page = ROOT / "docs" / "ported.md"
+    kept = page.read_text().splitlines() if options.only else []
     table = []
     with tempfile.TemporaryDirectory() as work:
         sources = Sources(options.folder.resolve(), pathlib.Path(work))
         for program in PROGRAMS:
-            if options.only in f"{program.source}/{program.folder} {program.command}":
+            if any(word in head_of(program) for word in options.only.split(",")):
                 table.append(row(program, sources))
                 print(table[-1], flush=True)
-    if not options.only:
-        (ROOT / "docs" / "ported.md").write_text(_PAGE + "\n".join(table) + "\n")
+            else:
+                table += [line for line in kept if line.startswith(head_of(program))]
+    if options.update or not options.only:
+        page.write_text(_PAGE + "\n".join(table) + "\n")
 
 
 if __name__ == "__main__":
