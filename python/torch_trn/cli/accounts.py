@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from multiprocessing import util
+from operator import add as add_up
 from typing import Any
 
 from .. import migration, trn
@@ -120,18 +121,14 @@ def _merge(into: list[dict[str, Any]], more: list[dict[str, Any]], keys: tuple[s
             same[figure] = way(same[figure], entry[figure])
 
 
-def _sum(a: float, b: float) -> float:
-    return a + b
-
-
 def add(receipt: Receipt, account: dict[str, Any]) -> None:
     """Adds one process's account, a receipt as a dictionary, to a receipt."""
     receipt.launches += account["launches"]
-    _merge(receipt.redirected, account["redirected"], ("name", "site"), {"calls": _sum})
+    _merge(receipt.redirected, account["redirected"], ("name", "site"), {"calls": add_up})
     _merge(receipt.fallbacks, account["fallbacks"], ("operator", "site"),
-           {"calls": _sum, "bytes": _sum, "seconds": _sum})
+           {"calls": add_up, "bytes": add_up, "seconds": add_up})
     _merge(receipt.warnings, account["warnings"], ("site", "category", "message"),
-           {"count": _sum})
+           {"count": add_up})
     _merge(receipt.memory, account["memory"], ("device",), {"allocated": max, "reserved": max})
     receipt.redirected.sort(key=lambda e: (-e["calls"], e["name"], e["site"]))
     receipt.memory.sort(key=lambda e: e["device"])
