@@ -6,6 +6,7 @@
 
 #include <mutex>
 #include <string>
+#include <type_traits>
 #include <unordered_map>
 
 #include "runtime/allocator.h"
@@ -26,10 +27,12 @@ thread_local std::string last_words;
 std::mutex held_mutex;
 auto& held_memory = *new std::unordered_map<void*, at::DataPtr>;
 
+// What the function returns, or success where it returns nothing.
 template <class Function>
 int coded(const Function& function) {
   try {
-    return function();
+    if constexpr (std::is_void_v<decltype(function())>) return function(), kTrnSuccess;
+    else return function();
   } catch (const std::exception& error) {
     last_words = error.what();
     return kTrnFailed;
@@ -54,17 +57,15 @@ int trn_malloc(void** memory, size_t bytes) {
     *memory = held.get();
     const std::lock_guard lock(held_mutex);
     held_memory[*memory] = std::move(held);
-    return kTrnSuccess;
   });
 }
 
 int trn_free(void* memory) {
   return coded([&] {
-    if (!memory) return kTrnSuccess;
+    if (!memory) return;
     trn::runtime::wait_for_queues(trn::runtime::device_of_pointer(memory));
     const std::lock_guard lock(held_mutex);
     TORCH_CHECK(held_memory.erase(memory), "trn_free of memory that trn_malloc did not give");
-    return kTrnSuccess;
   });
 }
 
@@ -74,7 +75,6 @@ int trn_memcpy(void* to, const void* from, size_t bytes) {
     trn::runtime::synchronize_device(trn::runtime::current_device());
     bytes_at(to, bytes).copy_(bytes_at(const_cast<void*>(from), bytes));
     trn::runtime::synchronize(trn::runtime::current_stream(-1));
-    return kTrnSuccess;
   });
 }
 
@@ -84,24 +84,15 @@ int trn_get_device(int* index) {
 }
 
 int trn_set_device(int index) {
-  return coded([&] {
-    trn::runtime::set_device(static_cast<c10::DeviceIndex>(index));
-    return kTrnSuccess;
-  });
+  return coded([&] { trn::runtime::set_device(static_cast<c10::DeviceIndex>(index)); });
 }
 
 int trn_synchronize() {
-  return coded([] {
-    trn::runtime::synchronize(trn::runtime::current_stream(-1));
-    return kTrnSuccess;
-  });
+  return coded([] { trn::runtime::synchronize(trn::runtime::current_stream(-1)); });
 }
 
 int trn_event_create(TrnEvent** event) {
-  return coded([&] {
-    *event = new TrnEvent;
-    return kTrnSuccess;
-  });
+  return coded([&] { *event = new TrnEvent; });
 }
 
 int trn_event_record(TrnEvent* event) {
@@ -109,7 +100,6 @@ int trn_event_record(TrnEvent* event) {
     const c10::Stream stream = trn::runtime::current_stream(-1);
     // A package asks whether a call is done, to run another; a recorded one is done at once.
     if (!trn::runtime::capture_of(stream)) event->event.record(stream);
-    return kTrnSuccess;
   });
 }
 
@@ -118,17 +108,11 @@ int trn_event_query(TrnEvent* event) {
 }
 
 int trn_event_synchronize(TrnEvent* event) {
-  return coded([&] {
-    event->event.synchronize();
-    return kTrnSuccess;
-  });
+  return coded([&] { event->event.synchronize(); });
 }
 
 int trn_event_destroy(TrnEvent* event) {
-  return coded([&] {
-    delete event;
-    return kTrnSuccess;
-  });
+  return coded([&] { delete event; });
 }
 
 const char* trn_error_words(int code) {
