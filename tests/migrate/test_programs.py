@@ -81,6 +81,27 @@ def test_default_tensor_type():
         torch.set_default_dtype(torch.float32)
 
 
+def test_tensor_follows_the_default_tensor_type():
+    there = torch.ones(3)
+    constructor = torch.Tensor.__new__
+    try:
+        torch.set_default_tensor_type(torch.cuda.HalfTensor)
+        for made, shape in ((torch.Tensor(2, 3), (2, 3)), (torch.Tensor([1, 2]), (2,)),
+                            (torch.Tensor(), (0,)), (torch.Tensor(torch.Size([])), ()),
+                            (torch.nn.Parameter(torch.Tensor(2, 3)), (2, 3))):
+            assert made.is_cuda and made.dtype == torch.float16 and made.shape == shape
+        torch.set_default_dtype(torch.float32)
+        assert torch.Tensor([1, 2]).tolist() == [1, 2] and torch.Tensor(2).is_cuda
+        assert torch.Tensor(2).dtype == torch.float32
+        assert torch.Tensor(there).data_ptr() == there.data_ptr()
+        torch.set_default_tensor_type(torch.FloatTensor)
+        assert not torch.Tensor(2, 3).is_cuda and torch.Tensor([1, 2]).tolist() == [1, 2]
+        assert torch.Tensor.__new__ is constructor and "__new__" not in torch.Tensor.__dict__
+    finally:
+        torch.set_default_device(None)
+        torch.set_default_dtype(torch.float32)
+
+
 def test_moving_what_is_there_copies_nothing():
     x = torch.empty(3, device="cuda")
     assert x.to("cuda") is x and x.cuda() is x and x.to("cuda:0", torch.float32) is x

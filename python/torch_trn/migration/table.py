@@ -192,8 +192,7 @@ def _tensors() -> Iterator[Patch]:
     yield Patch(torch.Tensor, "is_trn", _C._tensor_is_trn())
     yield Patch(torch.Tensor, "is_cuda", _C._tensor_is_cuda())
     yield Patch(torch.Tensor, "type", tensor_types.answering(torch.Tensor.type))
-    yield Patch(torch, "set_default_tensor_type",
-                tensor_types.by_default(torch.set_default_tensor_type))
+    yield tensor_types.DefaultType()
     yield Patch(torch.nn.Module, "cuda", counted("torch.nn.Module.cuda", torch.nn.Module.cuda))
 
 

@@ -10,6 +10,7 @@ import torch
 
 from .. import _C
 from ..trn import legacy
+from .patch import Patch
 
 
 def answering(original: Callable) -> Callable:
@@ -34,24 +35,62 @@ def _of_trn(kind: Any) -> Any:
     return legacy.NAMES.get(name) if prefix in ("torch.cuda", "torch.trn") else None
 
 
-def by_default(original: Callable) -> Callable:
-    """set_default_tensor_type: PyTorch's default of a device and a data type for one of CUDA's."""
-    redirection = _C._redirection_id("torch.set_default_tensor_type")
-    is_set = False
+def _constructor(original: Callable) -> Callable:
+    """torch.Tensor(...), which follows a default of CUDA's where it makes new memory."""
 
-    @functools.wraps(original)
-    def set_default_tensor_type(t):
-        nonlocal is_set
-        kind = _of_trn(t)
-        if kind is not None:
-            _C._note_redirection(redirection)
-            torch.set_default_dtype(kind.dtype)
-            torch.set_default_device("cuda")
-            is_set = True
-            return
-        original(t)
-        if is_set:
+    def new(cls, *args, **kwargs):
+        given = (torch.Tensor, torch.UntypedStorage, torch.TypedStorage)
+        if kwargs or (args and isinstance(args[0], given)):
+            return original(cls, *args, **kwargs)
+        made = legacy.construct(args, torch.get_default_dtype())
+        return made if cls is torch.Tensor else made.as_subclass(cls)
+
+    return new
+
+
+class DefaultType:
+    """set_default_tensor_type: a default of a device and a data type for one of CUDA's types.
+
+    Applied and undone as a Patch; undone, the default device is no longer trn.
+    """
+
+    def __init__(self) -> None:
+        self._function = Patch(torch, "set_default_tensor_type",
+                               self._wrap(torch.set_default_tensor_type))
+        self._constructor: Patch | None = None
+
+    def apply(self) -> None:
+        self._function.apply()
+
+    def undo(self) -> None:
+        self._back_to_cpu()
+        self._function.undo()
+
+    def _wrap(self, original: Callable) -> Callable:
+        redirection = _C._redirection_id("torch.set_default_tensor_type")
+
+        @functools.wraps(original)
+        def set_default_tensor_type(t):
+            kind = _of_trn(t)
+            if kind is not None:
+                _C._note_redirection(redirection)
+                torch.set_default_dtype(kind.dtype)
+                self._to_trn()
+                return
+            original(t)
+            self._back_to_cpu()
+
+        return set_default_tensor_type
+
+    def _to_trn(self) -> None:
+        torch.set_default_device("cuda")
+        if self._constructor is None:
+            self._constructor = Patch(torch.Tensor, "__new__",
+                                      staticmethod(_constructor(torch.Tensor.__new__)))
+            self._constructor.apply()
+
+    def _back_to_cpu(self) -> None:
+        if self._constructor is not None:
+            self._constructor.undo()
+            self._constructor = None
             torch.set_default_device(None)
-            is_set = False
-
-    return set_default_tensor_type

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numbers
 import sys
+from typing import Any
 
 import torch
 from torch._utils import classproperty
@@ -30,13 +32,18 @@ class _TensorType(type):
         return f"<class 'torch.trn.{cls.__name__}'>"
 
 
+def construct(args: tuple, dtype: torch.dtype, device: Any = None) -> torch.Tensor:
+    """What an old constructor makes of its arguments on trn: sizes, or values in one sequence."""
+    device = torch.device("trn") if device is None else device
+    if len(args) == 1 and not isinstance(args[0], (numbers.Integral, torch.Size)):
+        return torch.tensor(args[0], dtype=dtype, device=device)
+    size = args[0] if args and isinstance(args[0], torch.Size) else args
+    return torch.empty(size if args else (0,), dtype=dtype, device=device)
+
+
 def _make_tensor(name: str, dtype: torch.dtype) -> type:
     def new(cls, *args, device=None):
-        device = torch.device("trn") if device is None else device
-        if len(args) == 1 and not isinstance(args[0], (int, torch.Size)):
-            return torch.tensor(args[0], dtype=dtype, device=device)
-        size = args[0] if args and isinstance(args[0], torch.Size) else args
-        return torch.empty(size or (0,), dtype=dtype, device=device)
+        return construct(args, dtype, device)
 
     doc = f"``torch.empty`` or ``torch.tensor`` of {dtype} on trn, by its arguments."
     return _TensorType(f"torch.trn.{name}", (), {
