@@ -7,7 +7,7 @@ import pytest
 from torch_trn.migration import collectives
 
 PROGRAM = '''
-import os, sys, torch, torch.distributed as dist
+import datetime, os, sys, torch, torch.distributed as dist
 world = int(os.environ.get("WORLD_SIZE", 1))
 rank = int(os.environ.get("RANK", 0))
 torch.cuda.set_device(rank % torch.cuda.device_count())
@@ -15,6 +15,10 @@ if world > 1:
     dist.init_process_group({backend!r})
     assert dist.get_backend() == {backend!r}, dist.get_backend()
     assert dist.is_nccl_available()
+    group = dist.new_group(pg_options=dist.ProcessGroupNCCL.Options(is_high_priority_stream=True))
+    assert dist.get_world_size(group) == world
+    # torch's compiler calls this where it finds what it has compiled before.
+    dist.distributed_c10d._add_ephemeral_timeout_for_all_pgs(datetime.timedelta(seconds=1))
 torch.manual_seed(0)
 model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.Tanh(), torch.nn.Linear(16, 1)).cuda()
 ours = torch.nn.parallel.DistributedDataParallel(model, device_ids=[torch.cuda.current_device()]) \\

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import functools
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -81,8 +83,28 @@ def _says_nccl(original: Callable) -> Callable:
     return get_backend
 
 
-def replacements() -> Iterator[tuple[str, Callable]]:
-    """(name, function) of torch.distributed and of the module that defines it."""
+class ProcessGroupNCCL:
+    """NCCL's backend by name, for builds without NCCL: no group is one, its options do nothing."""
+
+    NCCL_CTA_POLICY_DEFAULT, NCCL_CTA_POLICY_EFFICIENCY, NCCL_CTA_POLICY_ZERO = range(3)
+
+    class Options:
+        """What a program may ask of NCCL, kept for it to read."""
+
+        def __init__(self, is_high_priority_stream: bool = False) -> None:
+            self.backend = "nccl"
+            self.is_high_priority_stream = is_high_priority_stream
+            self.config = types.SimpleNamespace()
+            self.global_ranks_in_group: list[int] = []
+            self.group_name = ""
+            self._timeout = datetime.timedelta(minutes=10)
+
+
+ProcessGroupNCCL.__module__ = c10d.__name__
+
+
+def replacements() -> Iterator[tuple[str, Any]]:
+    """(name, value) of torch.distributed and of the module that defines it."""
     yield "init_process_group", _with_backend("init_process_group", c10d.init_process_group, 0,
                                               inherits=False)
     yield "new_group", _with_backend("new_group", c10d.new_group, 2, inherits=True)

@@ -162,6 +162,7 @@ adapted init_process_group: "nccl" is trn's backend over Gloo; get_backend() say
 adapted new_group: "nccl" is trn's backend over Gloo
 adapted get_backend: says "nccl" for trn's backend
 adapted is_nccl_available: whether trn's backend is there
+adapted ProcessGroupNCCL: where torch has none, a name that no group is; its Options do nothing
 
 [torch.utils.cpp_extension]
 refused CUDAExtension: CUDA C++ cannot be compiled for trn | CppExtension with ATen, or operators

@@ -226,6 +226,9 @@ def _distributed() -> Iterator[Patch]:
         for module in holders:
             if hasattr(module, name):
                 yield Patch(module, name, value)
+    if not hasattr(torch.distributed, "ProcessGroupNCCL"):  # torch's own code names it, too
+        for module in holders[:2]:
+            yield Patch(module, "ProcessGroupNCCL", collectives.ProcessGroupNCCL)
 
 
 def patches() -> Iterator[Patch]:
