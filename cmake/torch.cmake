@@ -76,6 +76,15 @@ set_source_files_properties(${GENERATED_SOURCES} PROPERTIES COMPILE_FLAGS "-O1 -
 set_source_files_properties(${SHIM_SOURCE} PROPERTIES
   COMPILE_FLAGS "-O1 -w -I${INDUCTOR_HEADERS}")
 target_include_directories(torch_trn PRIVATE csrc kernels ${GENERATED_DIR})
+# Most of a file's time goes into these: parsed once for all.
+target_precompile_headers(torch_trn PRIVATE
+  <ATen/Dispatch.h> <ATen/ExpandUtils.h> <ATen/OpMathType.h> <ATen/TensorIterator.h>
+  <ATen/TensorOperators.h> <ATen/TensorUtils.h> <ATen/WrapDimUtils.h> <ATen/core/Tensor.h>
+  <ATen/native/DispatchStub.h> <ATen/native/Resize.h> <ATen/ops/empty.h> <ATen/ops/empty_like.h>
+  <ATen/ops/zeros.h> <c10/core/DeviceGuard.h> <torch/library.h>)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  target_compile_options(torch_trn PRIVATE -fpch-preprocess)  # ccache asks for it
+endif()
 target_link_libraries(torch_trn PUBLIC torch_headers Threads::Threads ${CMAKE_DL_LIBS})
 set_target_properties(torch_trn PROPERTIES
   LIBRARY_OUTPUT_DIRECTORY ${TRN_OUTPUT}/lib

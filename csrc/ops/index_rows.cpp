@@ -19,7 +19,7 @@ at::Tensor at_least_1d(const at::Tensor& t) { return t.dim() ? t : t.reshape({1}
 
 // A vector of indices along `dim` of an iteration of `sizes`.
 at::Tensor spread(const at::Tensor& index, at::IntArrayRef sizes, int64_t dim) {
-  at::DimVector strides(sizes.size(), 0);
+  std::vector<int64_t> strides(sizes.size(), 0);
   strides[dim] = index.dim() ? index.stride(0) : 0;
   return index.as_strided(sizes, strides);
 }
