@@ -132,10 +132,7 @@ struct PlaneTaps {
       add_block();
     }
     for (int64_t t = 0; t < count * taps; ++t) {
-      A* lane = totals + t * L::kEach;
-      for (int64_t w = L::kEach / 2; w; w /= 2)
-        for (int64_t k = 0; k < w; ++k) lane[k] += lane[k + w];
-      sums[t] = lane[0];
+      sums[t] = join_lanes<L::kEach>(totals + t * L::kEach, [](A a, A b) { return a + b; });
     }
   }
 };

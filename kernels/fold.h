@@ -11,6 +11,17 @@ namespace {
 template <class A>
 inline constexpr int kFoldLanes = sizeof(A) < 4 ? 64 : 256 / static_cast<int>(sizeof(A));
 
+// All lanes as a tree. Their number is a constant, so that compilers keep them in registers.
+template <int lanes, class A, class F>
+TRN_INLINE A join_lanes(A* lane, F f) {
+  if constexpr (lanes == 1) {
+    return lane[0];
+  } else {
+    for (int k = 0; k < lanes / 2; ++k) lane[k] = f(lane[k], lane[k + lanes / 2]);
+    return join_lanes<lanes / 2>(lane, f);
+  }
+}
+
 // start, combined by f with term(0) ... term(n - 1); start is f's identity. Neighbours go to
 // different lanes, and the lanes are joined as a tree.
 template <class A, class T, class F>
@@ -28,9 +39,7 @@ TRN_INLINE A fold(int64_t n, A start, T term, F f) {
     for (int k = 0; k < kLanes; ++k) tail[k] = k < left ? term(i + k) : start;
     for (int k = 0; k < kLanes; ++k) lane[k] = f(lane[k], tail[k]);
   }
-  for (int w = kLanes / 2; w; w /= 2)
-    for (int k = 0; k < w; ++k) lane[k] = f(lane[k], lane[k + w]);
-  return lane[0];
+  return join_lanes<kLanes>(lane, f);
 }
 
 }  // namespace

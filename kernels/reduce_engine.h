@@ -19,6 +19,8 @@
 //   kNarrow             columns up to which transposing and taking blocks is faster than rows
 //   merge(s, other)     joins two states, the first coming before
 //   value<k>(s, call)   the result for output k = 0, 1
+//
+// The engine knows a reducer as a table of loops over states, so that it is compiled once.
 #pragma once
 
 #include "blocks.h"
@@ -31,18 +33,84 @@ namespace {
 inline constexpr int64_t kStateBytes = 32;  // of a state in memory, at most
 // Bytes that a reducer takes at once, and outputs and rows when it goes by columns: buffers and
 // states of a step stay in the first-level cache.
-template <class T>
-inline constexpr int64_t kReduceBlock = 8192 / static_cast<int64_t>(sizeof(T));
+inline constexpr int64_t kReduceBytes = 16384;
 inline constexpr int64_t kColumns = 512;
 inline constexpr int kRows = 8;
 // Rows up to this length are transposed and then taken by columns.
 inline constexpr int64_t kShortRow = 64;
 
+// A reducer as the engine calls it. States lie side by side, `state_bytes` apart.
+struct Reducer {
+  DType stored;
+  int64_t state_bytes, narrow;
+  int outputs;
+  void (*init)(char* states, int64_t n, const Call& call);
+  void (*block)(char* state, const void* x, int64_t n, int64_t at);
+  void (*block_of_halves)(char* state, const void* x, int64_t n, int64_t at);  // or null
+  void (*rows)(char* states, const void* x, int64_t ld, int64_t n, int64_t columns, int64_t at);
+  void (*merge)(char* states, const char* others, int64_t n);
+  DType type[2];  // of the results
+  void (*value[2])(void* values, const char* states, int64_t n, const Call& call);
+
+  char* state(char* states, int64_t c) const { return states + c * state_bytes; }
+};
+
+// Its table.
 template <class R>
-constexpr DType stored_type() {
-  if constexpr (requires { R::kStored; }) return R::kStored;
-  else return DTypeOf<typename R::T>::value;
-}
+struct Loops {
+  using T = typename R::T;
+  using State = typename R::State;
+  static_assert(sizeof(State) <= kStateBytes);
+
+  static State* of(char* states) { return reinterpret_cast<State*>(states); }
+  static const State* of(const char* states) { return reinterpret_cast<const State*>(states); }
+  static void init(char* states, int64_t n, const Call& call) {
+    for (int64_t c = 0; c < n; ++c) of(states)[c] = R::init(call);
+  }
+  static void merge(char* states, const char* others, int64_t n) {
+    for (int64_t c = 0; c < n; ++c) R::merge(of(states)[c], of(others)[c]);
+  }
+  template <class S>
+  static void block(char* state, const void* x, int64_t n, int64_t at) {
+    R::block(*of(state), static_cast<const S*>(x), n, at);
+  }
+  static void rows(char* states, const void* x, int64_t ld, int64_t n, int64_t columns,
+                   int64_t at) {
+    R::rows(of(states), static_cast<const T*>(x), ld, n, columns, at);
+  }
+  template <int k>
+  static void value(void* values, const char* states, int64_t n, const Call& call) {
+    using V = decltype(R::template value<k>(*of(states), call));
+    for (int64_t c = 0; c < n; ++c)
+      static_cast<V*>(values)[c] = R::template value<k>(of(states)[c], call);
+  }
+  template <int k>
+  static constexpr DType type() {
+    return DTypeOf<decltype(R::template value<k>(*of((char*)nullptr), *(Call*)nullptr))>::value;
+  }
+  static constexpr DType stored() {
+    if constexpr (requires { R::kStored; }) return R::kStored;
+    else return DTypeOf<T>::value;
+  }
+  static constexpr Reducer table() {
+    constexpr int last = R::kOutputs - 1;
+    Reducer r{stored(),
+              sizeof(State),
+              R::kNarrow,
+              R::kOutputs,
+              init,
+              block<T>,
+              nullptr,
+              rows,
+              merge,
+              {type<0>(), type<last>()},
+              {value<0>, value<last>}};
+    if constexpr (__is_same(T, float) &&
+                  requires(State& s, const bf16_t* x) { R::block(s, x, 0, 0); })
+      r.block_of_halves = block<bf16_t>;
+    return r;
+  }
+};
 
 struct Layout {
   int kept, reduced;
@@ -78,119 +146,102 @@ TRN_INLINE int64_t kept_offset(const Operand& shape, int kept, const Operand& o,
   return offset;
 }
 
-template <class R>
-void take_elements(typename R::State& s, const Operand& reduced, int64_t begin, int64_t end,
-                   char* scratch) {
-  using T = typename R::T;
-  constexpr DType type = stored_type<R>();
-  constexpr int64_t kMost = kReduceBlock<T>;
-  T* buffer = reinterpret_cast<T*>(scratch);
+void take_elements(const Reducer& r, char* state, const Operand& reduced, int64_t begin,
+                   int64_t end, char* buffer) {
+  const int64_t size = dtype_size(r.stored), most = kReduceBytes / size;
+  const bool halves = r.block_of_halves && reduced.dtype == DType::bf16;
   Position p(reduced, begin);
   for (int64_t at = begin; at < end;) {
     // Halves that need no buffer are read as they lie.
-    if constexpr (requires { R::block(s, static_cast<const bf16_t*>(nullptr), at, at); }) {
-      if (reduced.dtype == DType::bf16 && type == DType::f32 && p.step(reduced) == 1 &&
-          p.row_left() >= 64) {
-        int64_t n = p.row_left() < end - at ? p.row_left() : end - at;
-        n = n < kMost ? n : kMost;
-        R::block(s, reinterpret_cast<const bf16_t*>(p.address(reduced)), n, at);
-        p.advance(n);
-        at += n;
-        continue;
-      }
+    if (halves && p.step(reduced) == 1 && p.row_left() >= 64) {
+      int64_t n = p.row_left() < end - at ? p.row_left() : end - at;
+      n = n < most ? n : most;
+      r.block_of_halves(state, p.address(reduced), n, at);
+      p.advance(n);
+      at += n;
+      continue;
     }
     // Short rows are gathered until a block is full.
     int64_t filled = 0;
-    const T* dense = buffer;
+    const char* dense = buffer;
     do {
       int64_t n = p.row_left() < end - at - filled ? p.row_left() : end - at - filled;
-      n = n < kMost - filled ? n : kMost - filled;
+      n = n < most - filled ? n : most - filled;
       const char* from = p.address(reduced);
       const int64_t step = p.step(reduced);
-      if (filled == 0 && reduced.dtype == type && (step == 1 || n == 1) && n >= 64)
-        dense = reinterpret_cast<const T*>(from);
-      else TRN_ISA_NAMESPACE::convert_run(buffer + filled, type, 1, from, reduced.dtype, step, n);
+      if (filled == 0 && reduced.dtype == r.stored && (step == 1 || n == 1) && n >= 64)
+        dense = from;
+      else
+        TRN_ISA_NAMESPACE::convert_run(buffer + filled * size, r.stored, 1, from, reduced.dtype,
+                                       step, n);
       p.advance(n);
       filled += n;
-    } while (dense == buffer && filled < kMost && at + filled < end);
-    R::block(s, dense, filled, at);
+    } while (dense == buffer && filled < most && at + filled < end);
+    r.block(state, dense, filled, at);
     at += filled;
   }
 }
 
 // A matrix of which each column, or each row if `across`, is for a state of its own; rows are
 // `bytes` apart. Elements are converted, and transposed where that lets them be taken faster.
-template <class R, bool across>
-void take_matrix(typename R::State* states, const char* from, DType stored, int64_t bytes,
-                 int64_t rows, int64_t columns, int64_t at, char* scratch) {
-  using T = typename R::T;
-  constexpr DType type = stored_type<R>();
-  const int64_t size = dtype_size(stored), ld = bytes / size;
+void take_matrix(const Reducer& r, bool across, char* states, const char* from, DType stored,
+                 int64_t bytes, int64_t rows, int64_t columns, int64_t at, char* scratch) {
+  const int64_t size = dtype_size(stored), own = dtype_size(r.stored), ld = bytes / size;
   const int64_t lines = across ? columns : rows;  // elements of a state
   const int64_t width = across ? rows : columns;  // states
-  const bool by_blocks = !across && width <= R::kNarrow;
-  const T* x = reinterpret_cast<const T*>(from);
+  const bool by_blocks = !across && width <= r.narrow;
+  const char* x = from;
   int64_t step = ld;
   if (across || by_blocks) {
     transpose_any(from, ld, scratch, rows, rows, columns, size);
-    x = reinterpret_cast<const T*>(scratch);
+    x = scratch;
     step = rows;
   }
-  if (stored != type) {
+  if (stored != r.stored) {
     char* converted = scratch + (rows * columns * size + 63) / 64 * 64;
-    if (x == reinterpret_cast<const T*>(from) && ld != columns) {
-      for (int64_t r = 0; r < rows; ++r)
-        TRN_ISA_NAMESPACE::convert_run(converted + r * columns * sizeof(T), type, 1,
-                                       from + r * bytes, stored, 1, columns);
+    if (x == from && ld != columns) {
+      for (int64_t row = 0; row < rows; ++row)
+        TRN_ISA_NAMESPACE::convert_run(converted + row * columns * own, r.stored, 1,
+                                       from + row * bytes, stored, 1, columns);
       step = columns;
     } else {
-      TRN_ISA_NAMESPACE::convert_run(converted, type, 1, x, stored, 1, rows * columns);
+      TRN_ISA_NAMESPACE::convert_run(converted, r.stored, 1, x, stored, 1, rows * columns);
     }
-    x = reinterpret_cast<const T*>(converted);
+    x = converted;
   }
-  if (!by_blocks) return R::rows(states, x, step, lines, width, at);
-  for (int64_t c = 0; c < width; ++c) R::block(states[c], x + c * step, lines, at);
+  if (!by_blocks) return r.rows(states, x, step, lines, width, at);
+  for (int64_t c = 0; c < width; ++c) r.block(r.state(states, c), x + c * step * own, lines, at);
 }
 
 // Outputs that lie side by side, reduced over rows: each row is read once, in order.
-template <class R>
-void take_columns(typename R::State* states, int64_t columns, const Operand& reduced, int64_t begin,
-                  int64_t end, char* scratch) {
+void take_columns(const Reducer& r, char* states, int64_t columns, const Operand& reduced,
+                  int64_t begin, int64_t end, char* scratch) {
   const DType stored = reduced.dtype;
   const int64_t bytes = (reduced.ndim ? reduced.strides[reduced.ndim - 1] : 0) * dtype_size(stored);
   // Rows that need a buffer come as many at once as stay in the first-level cache.
-  const bool buffered = stored != stored_type<R>() || columns <= R::kNarrow;
+  const bool buffered = stored != r.stored || columns <= r.narrow;
   const int64_t most = buffered ? kColumns * kRows / columns / kRows * kRows : INT64_MAX;
   Position p(reduced, begin);
   for (int64_t at = begin; at < end;) {
     int64_t n = p.row_left() < end - at ? p.row_left() : end - at;
     n = n < most ? n : most;
-    take_matrix<R, false>(states, p.address(reduced), stored, bytes, n, columns, at, scratch);
+    take_matrix(r, false, states, p.address(reduced), stored, bytes, n, columns, at, scratch);
     p.advance(n);
     at += n;
   }
 }
 
-template <class R, int k>
-TRN_INLINE void store_output(const typename R::State* states, int64_t n, const Call& call,
-                             const Operand& shape, int64_t index, char* scratch) {
-  using V = decltype(R::template value<k>(states[0], call));
-  V* values = reinterpret_cast<V*>(scratch);
-  for (int64_t c = 0; c < n; ++c) values[c] = R::template value<k>(states[c], call);
-  const Operand& o = call.operand[k];
-  const int kept = static_cast<int>(call.ints[0]);
-  TRN_ISA_NAMESPACE::convert_run(
-      o.as<char>() + kept_offset(shape, kept, o, index) * dtype_size(o.dtype), o.dtype,
-      kept ? o.strides[kept - 1] : 1, values, DTypeOf<V>::value, 1, n);
-}
-
 // The results of n outputs from number `index` on, which lie in one row of the kept dimensions.
-template <class R>
-TRN_INLINE void store_outputs(const typename R::State* states, int64_t n, const Call& call,
-                              const Operand& shape, int64_t index, char* scratch) {
-  store_output<R, 0>(states, n, call, shape, index, scratch);
-  if constexpr (R::kOutputs > 1)
-    if (call.noutputs > 1) store_output<R, 1>(states, n, call, shape, index, scratch);
+void store_outputs(const Reducer& r, const char* states, int64_t n, const Call& call,
+                   const Operand& shape, int64_t index, char* scratch) {
+  const int kept = static_cast<int>(call.ints[0]);
+  for (int k = 0; k < r.outputs && k < call.noutputs; ++k) {
+    r.value[k](scratch, states, n, call);
+    const Operand& o = call.operand[k];
+    char* to = o.as<char>() + kept_offset(shape, kept, o, index) * dtype_size(o.dtype);
+    TRN_ISA_NAMESPACE::convert_run(to, o.dtype, kept ? o.strides[kept - 1] : 1, scratch, r.type[k],
+                                   1, n);
+  }
 }
 
 // How far outputs from `index` on go on in one row, at most `most`.
@@ -200,10 +251,7 @@ TRN_INLINE int64_t in_a_row(const Operand& shape, int kept, int64_t index, int64
   return n < most ? n : most;
 }
 
-template <class R>
-void reduce_elements(const Call& call, const Range& range) {
-  using State = typename R::State;
-  static_assert(sizeof(State) <= kStateBytes);
+void reduce_elements(const Reducer& r, const Call& call, const Range& range) {
   const Operand& in = call.operand[call.noutputs];
   const Layout l = layout_of(call, in);
   const bool to_states = call.ints[2] == 1;
@@ -217,7 +265,7 @@ void reduce_elements(const Call& call, const Range& range) {
                           l.length > 0 && l.chunk == l.length;
   const int64_t most =
       short_rows ? kColumns * kRows / (l.length < kRows ? kRows : l.length) : kColumns;
-  State* states = reinterpret_cast<State*>(range.scratch);
+  char* states = range.scratch;
   char* buffer = range.scratch + kColumns * kStateBytes;
   for (int64_t item = range.begin; item < range.end;) {
     const int64_t output = item % l.outputs, part = item / l.outputs;
@@ -226,48 +274,54 @@ void reduce_elements(const Call& call, const Range& range) {
     reduced.data = in.as<char>() + kept_offset(in, l.kept, in, output) * size;
     const int64_t left = range.end - item;
     const int64_t n = in_a_row(in, l.kept, output, left < most ? left : most);
-    for (int64_t c = 0; c < n; ++c) states[c] = R::init(call);
+    r.init(states, n, call);
     if (begin >= end) {
       // Nothing to reduce: the state of nothing is the result.
     } else if (columns) {
-      take_columns<R>(states, n, reduced, begin, end, buffer);
+      take_columns(r, states, n, reduced, begin, end, buffer);
     } else if (short_rows) {
-      take_matrix<R, true>(states, reduced.as<char>(), in.dtype, beside * size, n, l.length, 0,
-                           buffer);
+      take_matrix(r, true, states, reduced.as<char>(), in.dtype, beside * size, n, l.length, 0,
+                  buffer);
     } else {
       for (int64_t c = 0; c < n; ++c, reduced.data = reduced.as<char>() + beside * size)
-        take_elements<R>(states[c], reduced, begin, end, buffer);
+        take_elements(r, r.state(states, c), reduced, begin, end, buffer);
     }
-    if (to_states) __builtin_memcpy(call.operand[0].as<State>() + item, states, n * sizeof(State));
-    else store_outputs<R>(states, n, call, in, output, buffer);
+    if (to_states)
+      __builtin_memcpy(r.state(call.operand[0].as<char>(), item), states, n * r.state_bytes);
+    else store_outputs(r, states, n, call, in, output, buffer);
     item += n;
   }
 }
 
 // operands: outputs, states [parts, kept...]; the kept shape is output 0's.
-template <class R>
-void merge_states(const Call& call, const Range& range) {
-  using State = typename R::State;
+void merge_states(const Reducer& r, const Call& call, const Range& range) {
   const Operand& shape = call.operand[0];
-  const State* states = call.operand[call.noutputs].as<State>();
+  char* states = call.operand[call.noutputs].as<char>();
   const int kept = static_cast<int>(call.ints[0]);
   const int64_t parts = call.ints[1], outputs = shape.numel();
-  State* joined = reinterpret_cast<State*>(range.scratch);
+  char* joined = range.scratch;
   for (int64_t output = range.begin; output < range.end;) {
     const int64_t n = in_a_row(shape, kept, output,
                                range.end - output < kColumns ? range.end - output : kColumns);
-    for (int64_t c = 0; c < n; ++c) joined[c] = R::init(call);
+    r.init(joined, n, call);
     for (int64_t part = 0; part < parts; ++part)
-      for (int64_t c = 0; c < n; ++c) R::merge(joined[c], states[part * outputs + output + c]);
-    store_outputs<R>(joined, n, call, shape, output, range.scratch + kColumns * kStateBytes);
+      r.merge(joined, r.state(states, part * outputs + output), n);
+    store_outputs(r, joined, n, call, shape, output, range.scratch + kColumns * kStateBytes);
     output += n;
   }
 }
 
+// Not compiled again for a table that is known.
+__attribute__((noinline, noclone)) void reduce_by(const Reducer& r, const Call& call,
+                                                  const Range& range) {
+  if (call.ints[2] == 2) return merge_states(r, call, range);
+  reduce_elements(r, call, range);
+}
+
 template <class R>
 void reduce(const Call& call, const Range& range) {
-  if (call.ints[2] == 2) return merge_states<R>(call, range);
-  reduce_elements<R>(call, range);
+  static constexpr Reducer table = Loops<R>::table();
+  reduce_by(table, call, range);
 }
 
 }  // namespace

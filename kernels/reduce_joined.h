@@ -234,12 +234,9 @@ struct FloatExtreme : Joined<ExtremeMeasure<E, kMax>> {
       best[0] = M::number(best[0], v);
       zero[0] += v * E(0);
     }
-    for (int w = kLanes / 2; w; w /= 2)
-      for (int k = 0; k < w; ++k) {
-        best[k] = M::number(best[k], best[k + w]);
-        zero[k] += zero[k + w];
-      }
-    s = M::join(s, zero[0] != 0 && has_nan(x, n) ? not_a_number<E>() : best[0]);
+    const E most = join_lanes<kLanes>(best, [](E a, E b) { return M::number(a, b); });
+    const bool finite = join_lanes<kLanes>(zero, [](E a, E b) { return a + b; }) == 0;
+    s = M::join(s, !finite && has_nan(x, n) ? not_a_number<E>() : most);
   }
   template <class S>
   static bool has_nan(const S* x, int64_t n) {
