@@ -63,7 +63,7 @@ TRN_INLINE void fetch_next_row(const Call& call, const Walk& w, const U* self, i
   if (call.noperands != 3 || before < 0 || w.at(before) + 1 >= from.sizes[before]) return;
   const int64_t i = index_at(index, w.offset[2] + index.strides[before]);
   const U* next = self + w.offset[1] + from.strides[before] + i * call.ints[2];
-  for (int64_t k = 0; k < run * static_cast<int64_t>(sizeof(U)) && k < 1024; k += 64)
+  for (int64_t k = 0; k < run * static_cast<int64_t>(sizeof(U)) && k < 4096; k += 64)
     __builtin_prefetch(reinterpret_cast<const char*>(next) + k);
 }
 
