@@ -60,9 +60,8 @@ struct NormalTail {
 template <class V>
 TRN_INLINE NormalTail<V> normal_tail(V x) {
   // The square in two parts, since its rounding would be multiplied by up to 100.
-  const Pair<V> square = exact_product(x, x);
-  const V density =
-      scaled_exp(square.most * V(-0.5f), square.rest * V(-0.5f), V(kRounder + 127 + 32));
+  const Pair<V> power = exact_product(x, x * V(-0.5f));
+  const V density = scaled_exp(power.most, power.rest, V(kRounder + 127 + 32));
   // The ratio as a quotient of polynomials, to 6e-9.
   V p = V(0.004123805074954017f * kLower);
   p = p * x + V(0.04068362786729481f * kLower);
@@ -79,7 +78,7 @@ TRN_INLINE NormalTail<V> normal_tail(V x) {
 }
 template <class V>
 TRN_INLINE V within_tail(V x) {
-  return if_less(magnitude(x), V(14.6f), magnitude(x), V(14.6f));
+  return at_most(magnitude(x), V(14.6f));
 }
 // x times the weight of the normal distribution below x.
 template <class V>
@@ -88,6 +87,26 @@ TRN_INLINE V fast_gelu(V x) {
   const NormalTail<V> tail = normal_tail(a);
   // Below 0, x * 0 keeps the sign of zero and makes NaN of -inf, as PyTorch's formula does.
   return if_less(x, V(0.f), x * V(0.f), x) - a * tail.density * tail.ratio;
+}
+// The same to the eight digits of a bfloat16: the weight's logarithm is one polynomial.
+template <class V>
+TRN_INLINE V rough_gelu(V x) {
+  const V a = within_tail(x);
+  V p = V(1.8917193e-08f);
+  p = p * a + V(-1.30909632e-06f);
+  p = p * a + V(3.88199473e-05f);
+  p = p * a + V(-6.50125614e-04f);
+  p = p * a + V(6.86766058e-03f);
+  p = p * a + V(-4.90610603e-02f);
+  p = p * a + V(-4.65450844e-01f);
+  p = p * a + V(-1.14749897f);
+  p = p * a + V(-1.00032829f);
+  const V n = (p + V(kRounder)) - V(kRounder), r = p - n;
+  V e = V(5.51716688e-2f);
+  e = e * r + V(2.42611133e-1f);
+  e = e * r + V(6.93260986e-1f);
+  e = e * r + V(9.99928073e-1f);
+  return if_less(x, V(0.f), x * V(0.f), x) - a * times_power(e, n);
 }
 template <class V>
 TRN_INLINE V fast_gelu_slope(V x) {
@@ -103,7 +122,7 @@ constexpr float kCubic = 7.135481387e-02f, kCubicRest = 2.398832466e-09f;
 // x sigmoid(2 u) for u = sqrt(2 / pi) (x + 0.044715 x^3), which is x (1 + tanh(u)) / 2.
 template <class V>
 TRN_INLINE V fast_gelu_tanh(V x) {
-  const V a = magnitude(x);
+  const V a = at_most(magnitude(x), V(20.f));  // where the exponential is 0 already
   // 2 u = a (k + c a^2), k and c being sums of two floats as well.
   const Pair<V> square = exact_product(a, a), cubic = exact_product(square.most, V(kCubic));
   const Pair<V> slope = exact_sum(cubic.most, V(kLinear));

@@ -220,8 +220,10 @@ TRN_F mish_of(T x) {
   if constexpr (is_double<T>) return x * tanh_of_softplus(x);
   else return fast_mish(x);
 }
-TRN_F gelu_of(T x) {
+template <bool half, class T>
+TRN_INLINE T gelu_of(T x) {
   if constexpr (is_double<T>) return 0.5 * x * (1 + __builtin_erf(x * 0.70710678118654752440));
+  else if constexpr (half) return rough_gelu(x);
   else return fast_gelu(x);
 }
 TRN_F gelu_slope(T grad, T x) {

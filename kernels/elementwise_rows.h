@@ -26,6 +26,7 @@ namespace {
                                    const Call& call) {                                        \
     using T [[maybe_unused]] = StorageOf<DType::type>::type_;                                 \
     using R = TRN_RESULT_##result;                                                            \
+    [[maybe_unused]] constexpr bool half = false;                                             \
     R* o = static_cast<R*>(out);                                                              \
     [[maybe_unused]] const T* pa = static_cast<const T*>(arity > 0 ? in[0] : out);            \
     [[maybe_unused]] const T* pb = arity > 1 ? static_cast<const T*>(in[1]) : pa;             \
@@ -51,6 +52,7 @@ namespace {
   template <class S>                                                                             \
   static void wide_##name(void* out, const void* const* in, int64_t n, const Call& call) {       \
     using T = Wide;                                                                              \
+    [[maybe_unused]] constexpr bool half = __is_same(S, bf16_t);                                 \
     [[maybe_unused]] const T p0(param<float>(call, 0)), p1(param<float>(call, 1));               \
     by_wides<arity>(                                                                             \
         static_cast<S*>(out), reinterpret_cast<const S* const*>(in),                             \

@@ -21,6 +21,15 @@ template <class T>
 TRN_INLINE T if_at_most(T x, T y, T yes, T no) {
   return x <= y ? yes : no;
 }
+// x, or the limit beyond which it lies; NaN stays.
+template <class V>
+TRN_INLINE V at_least(V x, V low) {
+  return if_less(x, low, low, x);
+}
+template <class V>
+TRN_INLINE V at_most(V x, V high) {
+  return if_less(high, x, high, x);
+}
 TRN_INLINE float magnitude(float x) { return __builtin_fabsf(x); }
 TRN_INLINE float with_sign(float x, float sign) { return __builtin_copysignf(x, sign); }
 // 2^(k - 127) of x = kRounder + k.
@@ -31,16 +40,29 @@ TRN_INLINE float round_to_int(float x) { return (x + kRounder) - kRounder; }
 TRN_INLINE float power_of_two(int n) {  // -126 <= n <= 127
   return bit_cast<float>((n + 127) << 23);
 }
+// y 2^n for a whole number n, -252 <= n <= 254, rounded once if y is near 1.
+TRN_INLINE float times_power(float y, float n) {
+  const int k = bit_cast<int>(n + kRounder) - bit_cast<int>(kRounder), half = k >> 1;
+  return y * power_of_two(half) * power_of_two(k - half);
+}
 
-// exp(r) - 1 for |r| <= log(2) / 2 and a little more, to 4e-9; minimax.
+// (exp(r) - 1 - r) / r^2 for |r| <= log(2) / 2 and a little more; exp is good to 4e-9; minimax.
 template <class V>
-TRN_INLINE V exp_rest(V r) {
+TRN_INLINE V exp_second(V r) {
   V p = V(1.3820772292e-3f);
   p = p * r + V(8.3692492917e-3f);
   p = p * r + V(4.1668280959e-2f);
   p = p * r + V(1.6666516662e-1f);
-  p = p * r + V(4.9999994040e-1f);
-  return p * (r * r) + r;
+  return p * r + V(4.9999994040e-1f);
+}
+// exp(r) - 1 and exp(r) of the same r.
+template <class V>
+TRN_INLINE V exp_rest(V r) {
+  return exp_second(r) * (r * r) + r;
+}
+template <class V>
+TRN_INLINE V exp_near_0(V r) {
+  return (exp_second(r) * r + V(1.f)) * r + V(1.f);
 }
 // exp(x + little) 2^k for a rounder of kRounder + 127 + k, where that is a normal number; else any.
 template <class V>
@@ -48,26 +70,25 @@ TRN_INLINE V scaled_exp(V x, V little, V rounder) {
   const V shifted = x * V(1.44269504088896341f) + rounder;
   const V n = shifted - rounder;
   const V r = (x - n * V(0.693359375f)) - n * V(-2.12194440e-4f) + little;
-  return (exp_rest(r) + V(1.f)) * power_below(shifted);
+  return exp_near_0(r) * power_below(shifted);
 }
 
 // Exponentials of negative numbers are kept 2^32 times as large, so that none is subnormal and what
 // is made of them rounds once, at the end.
 constexpr float kRaise = 0x1p32f, kLower = 0x1p-32f;
-// 2^32 exp(x + little) for x <= 0; 0 below -110.
+// 2^32 exp(x + little) for x <= 0 and little beside it or beside 1; 0 from -110 on.
 template <class V>
 TRN_INLINE V raised_exp(V x, V little = V(0.f)) {
-  const V y = scaled_exp(x, little, V(kRounder + 127 + 32));
-  return if_less(x, V(-110.f), V(0.f), y);
+  return scaled_exp(at_least(x, V(-110.f)), little, V(kRounder + 127 + 32));
 }
 
 template <class V>
 TRN_INLINE V fast_exp(V x) {
-  // Towards 1 first and then back, so that results from the largest to the subnormal come out
-  // whole.
-  const V rounder = if_less(x, V(0.f), V(kRounder + 127 + 32), V(kRounder + 127 - 32));
-  const V y = scaled_exp(x, V(0.f), rounder) * if_less(x, V(0.f), V(kLower), V(kRaise));
-  return if_less(x, V(-104.f), V(0.f), if_less(V(89.f), x, V(__builtin_inff()), y));
+  // What lies beyond these is 0 or infinite already.
+  const V within = at_least(at_most(x, V(89.f)), V(-104.f));
+  const V n = (within * V(1.44269504088896341f) + V(kRounder)) - V(kRounder);
+  const V r = (within - n * V(0.693359375f)) - n * V(-2.12194440e-4f);
+  return times_power(exp_near_0(r), n);
 }
 
 TRN_INLINE float fast_log(float x) {

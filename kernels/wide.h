@@ -10,6 +10,7 @@
 #endif
 
 #include "activations.h"
+#include "fold.h"
 #include "tile.h"
 
 namespace trn {
@@ -59,6 +60,29 @@ TRN_INLINE Wide magnitude(Wide x) {
 TRN_INLINE Wide power_below(Wide x) {
   return by_bits(x, [](Bits u) { return u << 23; });
 }
+// The compiler makes a comparison and a choice of these where the limit is a constant.
+#if defined(__AVX512F__)
+#define TRN_WIDE(op, x, y)  \
+  reinterpret_cast<Floats>( \
+      _mm512_##op##_ps(reinterpret_cast<__m512>(x), reinterpret_cast<__m512>(y)))
+#elif defined(__FMA__)
+#define TRN_WIDE(op, x, y)  \
+  reinterpret_cast<Floats>( \
+      _mm256_##op##_ps(reinterpret_cast<__m256>(x), reinterpret_cast<__m256>(y)))
+#else
+#define TRN_WIDE(op, x, y) op(x, y)
+TRN_INLINE Floats max(Floats x, Floats y) { return x > y ? x : y; }
+TRN_INLINE Floats min(Floats x, Floats y) { return x < y ? x : y; }
+#endif
+TRN_INLINE Wide at_least(Wide x, Wide low) {
+  return {TRN_WIDE(max, low.a, x.a), TRN_WIDE(max, low.b, x.b), TRN_WIDE(max, low.c, x.c),
+          TRN_WIDE(max, low.d, x.d)};
+}
+TRN_INLINE Wide at_most(Wide x, Wide high) {
+  return {TRN_WIDE(min, high.a, x.a), TRN_WIDE(min, high.b, x.b), TRN_WIDE(min, high.c, x.c),
+          TRN_WIDE(min, high.d, x.d)};
+}
+#undef TRN_WIDE
 TRN_INLINE Floats upper_half(Floats x) { return floats_of(bits_of(x) & 0xfffff000u); }
 // What rounding took from p = a * b.
 TRN_INLINE Floats rest_of_product(Floats a, Floats b, Floats p) {
@@ -86,6 +110,22 @@ TRN_INLINE Wide with_sign(Wide x, Wide s) {
   return {with_sign(x.a, s.a), with_sign(x.b, s.b), with_sign(x.c, s.c), with_sign(x.d, s.d)};
 }
 
+TRN_INLINE Floats times_power(Floats y, Floats n) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<Floats>(
+      _mm512_scalef_ps(reinterpret_cast<__m512>(y), reinterpret_cast<__m512>(n)));
+#else
+  const Ints k = reinterpret_cast<Ints>(n + kRounder) - bit_cast<int>(kRounder), half = k >> 1;
+  const Ints rest = k - half;
+  return y * floats_of(reinterpret_cast<Bits>((half + 127) << 23)) *
+         floats_of(reinterpret_cast<Bits>((rest + 127) << 23));
+#endif
+}
+TRN_INLINE Wide times_power(Wide y, Wide n) {
+  return {times_power(y.a, n.a), times_power(y.b, n.b), times_power(y.c, n.c),
+          times_power(y.d, n.d)};
+}
+
 TRN_INLINE Wide m_exp(Wide x) { return fast_exp(x); }
 // With the sign of zero, which the polynomial loses.
 TRN_INLINE Wide m_tanh(Wide x) { return with_sign(fast_tanh(x), x); }
@@ -108,8 +148,19 @@ TRN_INLINE Wide load_wide(const bf16_t* p) {
 }
 // In the upper half of each lane; rounds as float_to_bf16 does.
 TRN_INLINE Bits rounded_bits(Floats x) {
-  const Bits u = bits_of(x), rounded = u + 0x7fffu + ((u >> 16) & 1u);
+  const Bits u = bits_of(x);
+#if defined(__AVX512F__)
+  const __m512i v = reinterpret_cast<__m512i>(u), up = _mm512_set1_epi32(0x8000);
+  const __mmask16 odd = _mm512_test_epi32_mask(v, _mm512_set1_epi32(0x10000));
+  const __m512i near = _mm512_add_epi32(v, _mm512_set1_epi32(0x7fff));
+  const __m512i rounded = _mm512_mask_add_epi32(near, odd, v, up);
+  const __m512 w = reinterpret_cast<__m512>(x);
+  return reinterpret_cast<Bits>(_mm512_mask_mov_epi32(
+      rounded, _mm512_cmp_ps_mask(w, w, _CMP_UNORD_Q), _mm512_set1_epi32(0x7fc00000)));
+#else
+  const Bits rounded = u + 0x7fffu + ((u >> 16) & 1u);
   return x == x ? rounded : Bits{} + 0x7fc00000u;
+#endif
 }
 TRN_INLINE Bits pair_bits(Floats first, Floats second) {
   return rounded_bits(first) >> 16 | (rounded_bits(second) & 0xffff0000u);
@@ -154,16 +205,12 @@ TRN_INLINE void by_wides(S* out, const S* const* in, int64_t n, F f) {
 TRN_INLINE float sum_of(Wide x) {
   alignas(64) float lane[kLanes];
   store(lane, (x.a + x.b) + (x.c + x.d));
-  for (int w = kLanes / 2; w; w /= 2)
-    for (int k = 0; k < w; ++k) lane[k] += lane[k + w];
-  return lane[0];
+  return join_lanes<kLanes>(lane, [](float a, float b) { return a + b; });
 }
 TRN_INLINE float largest_of(Wide x) {
   alignas(64) float lane[kLanes];
   store(lane, larger(larger(x.a, x.b), larger(x.c, x.d)));
-  for (int w = kLanes / 2; w; w /= 2)
-    for (int k = 0; k < w; ++k) lane[k] = lane[k] < lane[k + w] ? lane[k + w] : lane[k];
-  return lane[0];
+  return join_lanes<kLanes>(lane, [](float a, float b) { return a < b ? b : a; });
 }
 
 }  // namespace

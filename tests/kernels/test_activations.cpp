@@ -29,6 +29,16 @@ TEST(Activations, GeluKeepsItsDigitsInBothTails) {
   EXPECT_EQ(fast_gelu(-3e38f), 0);
 }
 
+TEST(Activations, RoughGeluIsGoodToADozenBits) {
+  for (float x = -13; x < 13; x += 1e-4f)
+    ASSERT_NEAR(rough_gelu(x), gelu(x), std::fabs(gelu(x)) * 4e-4) << x;
+  EXPECT_TRUE(std::isnan(rough_gelu(-INFINITY)));
+  EXPECT_TRUE(std::isnan(rough_gelu(NAN)));
+  EXPECT_EQ(rough_gelu(INFINITY), INFINITY);
+  EXPECT_TRUE(std::signbit(rough_gelu(-0.f)));
+  EXPECT_EQ(rough_gelu(-3e38f), 0);
+}
+
 TEST(Activations, GeluByTanhIsWithinFourUlps) {
   EXPECT_LE(worst([](float x) { return fast_gelu_tanh(x); }, gelu_tanh, -12.f, 12.f), 4);
   EXPECT_EQ(fast_gelu_tanh(INFINITY), INFINITY);
@@ -75,6 +85,7 @@ TEST(Wides, ComputeWhatNumbersDo) {
   expect_same_in_wides([](auto x) { return fast_silu(x); });
   expect_same_in_wides([](auto x) { return fast_mish(x); });
   expect_same_in_wides([](auto x) { return fast_gelu(x); });
+  expect_same_in_wides([](auto x) { return rough_gelu(x); });
   expect_same_in_wides([](auto x) { return fast_gelu_tanh(x); });
 }
 

@@ -48,6 +48,15 @@ def close(got, want, dtype):
     torch.testing.assert_close(got.cpu().double(), want, rtol=step, atol=step * largest)
 
 
+def test_gelu_of_every_bfloat16_is_within_six_tenths_of_its_last_place(isa):
+    x = torch.arange(-32768, 32768, dtype=torch.int32).to(torch.int16).view(torch.bfloat16)
+    x = x[x.isfinite()]
+    got = F.gelu(x.to("trn")).cpu().double()
+    exact = x.double() * torch.special.erfc(x.double() * -(0.5**0.5)) / 2
+    place = torch.exp2((exact.abs().log2().floor() - 7).clamp_min(-133))
+    assert ((got - exact).abs() <= 0.6 * place).all()
+
+
 @pytest.mark.parametrize("dtype", TYPES, ids=str)
 @pytest.mark.parametrize("name", MAPS)
 def test_map(isa, name, dtype):
