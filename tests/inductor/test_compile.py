@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 from torch import nn
+from torch._inductor.utils import run_and_get_code
 from torch.utils.checkpoint import checkpoint
 
 here = pytest.mark.usefixtures("compiles", "ran", "no_fallback")
@@ -135,6 +136,28 @@ def test_host_scalars_are_safe():
     x = torch.randn(50, device="trn")
     y = torch.compile(lambda x, s: (x * s).exp())(x, scale)
     torch.testing.assert_close(y.cpu(), (x.cpu() * 3).exp())
+
+
+@here
+def test_host_scalars_stay_operands_wherever_they_stand():
+    def step(rate, keep, p, grad, mean):
+        mean.lerp_(grad, 1 - keep)
+        smaller, = torch._foreach_mul([grad], rate)
+        p.sub_(rate * mean / (rate + keep) + torch.where(mean > 0, keep, smaller))
+        return keep * rate
+
+    compiled = torch.compile(step, fullgraph=True, dynamic=False)
+    values = [torch.randn(8, 4) for _ in range(3)]
+    ours, expected = [x.to("trn") for x in values], [x.clone() for x in values]
+    for i in range(4):
+        rate, keep = 0.1 * (i + 1), 0.5 + 0.1 * i
+        product, codes = run_and_get_code(compiled, torch.tensor(rate), torch.tensor(keep), *ours)
+        assert product.device.type == "cpu"
+        step(torch.tensor(rate), torch.tensor(keep), *expected)
+        for code in codes:  # a loop on the host would not wait for the device's memory
+            assert "empty_strided_cpu((8, 4)" not in code
+    for a, b in zip(ours, expected):
+        torch.testing.assert_close(a.cpu(), b)
 
 
 @here

@@ -4,6 +4,7 @@ from torch import fx
 from torch._inductor.codegen import common
 from torch._inductor.custom_graph_pass import CustomGraphModulePass
 
+from . import scalars
 from .cache_key import built
 from .flex import decompose
 
@@ -13,6 +14,7 @@ class TrnPass(CustomGraphModulePass):
 
     def __call__(self, gm: fx.GraphModule) -> None:
         decompose(gm)
+        scalars.move(gm)
 
     def uuid(self) -> str:
         return built
