@@ -228,3 +228,18 @@ def test_what_is_not_there_is_refused():
         FusedAdam([torch.zeros(1, requires_grad=True)], bias_correction=False)
     with pytest.raises(ImportError):
         importlib.import_module("apex.amp")
+
+
+def test_norms_as_functions(ran):
+    import apex.normalization.fused_layer_norm as norms
+    from apex.normalization import FusedLayerNorm
+
+    assert norms.FusedLayerNorm is FusedLayerNorm
+    x, w, b = torch.randn(3, 8).cuda(), torch.rand(8).cuda(), torch.rand(8).cuda()
+    like = torch.nn.functional
+    torch.testing.assert_close(norms.fused_layer_norm_affine(x, w, b, (8,)),
+                               like.layer_norm(x, (8,), w, b, 1e-6))
+    torch.testing.assert_close(norms.fused_layer_norm(x, 8), like.layer_norm(x, (8,), eps=1e-6))
+    torch.testing.assert_close(norms.fused_rms_norm_affine(x, w, (8,)),
+                               like.rms_norm(x, (8,), w, 1e-6))
+    torch.testing.assert_close(norms.fused_rms_norm(x, 8), like.rms_norm(x, (8,), eps=1e-6))

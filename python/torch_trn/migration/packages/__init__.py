@@ -21,6 +21,7 @@ _MODULES = {
     "flash_attn.bert_padding": "flash_padding",
     "xformers": "xformers", "xformers.ops": "xformers_ops", "xformers.ops.fmha": "xformers_ops",
     "apex": "apex", "apex.optimizers": "apex_optimizers", "apex.normalization": "apex_norms",
+    "apex.normalization.fused_layer_norm": "apex_layer_norm",
     "bitsandbytes": "bitsandbytes", "bitsandbytes.optim": "bitsandbytes_optim",
     "bitsandbytes.nn": "bitsandbytes_nn",
 }
