@@ -45,6 +45,16 @@ def compare(python, tmp_path):
     return run
 
 
+def test_a_module(python, tmp_path):
+    (tmp_path / "named.py").write_text(MODEL.format(broken=""))
+    for name, code in (("named", 0), ("unnamed", 2)):
+        result = python(f"import os, sys\nos.chdir({str(tmp_path)!r})\n"
+                        "from torch_trn.cli.main import main\n"
+                        f"sys.exit(main(['compare', '-m', {name!r}]))\n")
+        assert result.returncode == code, result.stderr
+        assert ("none differs" if code == 0 else "there is no module unnamed") in result.stderr
+
+
 def test_nothing_wrong(compare):
     result = compare("")
     assert result.returncode == 0, result.stderr

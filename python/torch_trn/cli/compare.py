@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 import sys
 import textwrap
 import zlib
@@ -79,18 +78,18 @@ def write_repro(difference, path: str) -> None:
         file.write(text)
 
 
-def compare_program(script: str, args: list[str], *, every: int, repro: str) -> int:
-    """Runs a script with a CPU shadow of every n-th device operator, until one differs.
+def compare_program(script: str, args: list[str], *, is_module: bool = False, every: int,
+                    repro: str) -> int:
+    """Runs a script (or a module) with a CPU shadow of every n-th device operator.
 
-    The script goes on to its end; 1 when an operator differed, else the script's exit code, and 2
-    when there is no such script.
+    After the first that differs it goes on unwatched to its end; 1 when one differed, else the
+    script's exit code, and 2 when there is no such script.
     """
-    if not os.path.isfile(script):
-        print(f"torch-trn: there is no file {script}", file=sys.stderr)
+    from .run import program_is_there, run_as_main
+
+    if not program_is_there(script, is_module):
         return 2
-    sys.path.insert(0, os.path.dirname(os.path.abspath(script)))
     from .. import migration
-    from .run import run_as_main
     from .shadow import Shadow
 
     if not migration.is_active():
@@ -107,7 +106,7 @@ def compare_program(script: str, args: list[str], *, every: int, repro: str) -> 
 
     shadow = Shadow(every, keep)
     with shadow:
-        code = run_as_main(script, args)
+        code = run_as_main(script, args, is_module)
     print(f"torch-trn compare: {shadow.checked:,} of {shadow.calls:,} operator calls checked; "
           + ("the first wrong one is above" if found else "none differs from the CPU by more than "
              "its type's rounding"), file=sys.stderr)

@@ -20,6 +20,12 @@ _ENVIRONMENT = """environment:
 """
 
 
+def _add_program(command: argparse.ArgumentParser) -> None:
+    command.add_argument("-m", dest="module", action="store_true", help="SCRIPT is a module's name")
+    command.add_argument("script", metavar="SCRIPT")
+    command.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="torch-trn", description="Run CUDA programs on the PyTorch device trn.",
@@ -37,9 +43,7 @@ def _parser() -> argparse.ArgumentParser:
                      help="write it as a page, out.html, and as JSON beside it")
     run.add_argument("--budget", metavar="LIMITS",
                      help="exit with 3 above them, such as fallbacks=0,fallback_bytes=1000000")
-    run.add_argument("-m", dest="module", action="store_true", help="SCRIPT is a module's name")
-    run.add_argument("script", metavar="SCRIPT")
-    run.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS")
+    _add_program(run)
     scan = commands.add_parser("scan", help="list the CUDA uses of a source tree, with advice")
     scan.add_argument("path", metavar="PATH", help="a file or a folder")
     form = scan.add_mutually_exclusive_group()
@@ -47,13 +51,12 @@ def _parser() -> argparse.ArgumentParser:
         form.add_argument(f"--{name}", dest="form", action="store_const", const=name)
     compare = commands.add_parser(
         "compare", help="run a program and find the first operator that computes wrongly",
-        usage="torch-trn compare [--every N] [--repro FILE] SCRIPT [ARGS...]")
+        usage="torch-trn compare [--every N] [--repro FILE] SCRIPT [ARGS...] | -m MODULE [ARGS...]")
     compare.add_argument("--every", type=int, default=1, metavar="N",
                          help="check every n-th call only")
     compare.add_argument("--repro", default="repro.py", metavar="FILE",
                          help="where the program that shows the error goes (repro.py)")
-    compare.add_argument("script", metavar="SCRIPT")
-    compare.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS")
+    _add_program(compare)
     commands.add_parser("info", help="the devices, kernels, versions and environment")
     coverage = commands.add_parser("coverage", help="which operators are native, or fall back")
     coverage.add_argument("target", nargs="?", metavar="MODEL.py:MAKE", help="a function that "
@@ -86,8 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.command == "compare":
         from .compare import compare_program
 
-        return compare_program(options.script, options.args, every=options.every,
-                               repro=options.repro)
+        return compare_program(options.script, options.args, is_module=options.module,
+                               every=options.every, repro=options.repro)
     if options.command == "coverage":
         from .coverage import print_coverage
 

@@ -36,9 +36,7 @@ def run_program(script: str, args: list[str], *, is_module: bool = False, quiet:
     as a page and as JSON. 2 when there is no such script, 3 when the run is fine but above
     ``budget``.
     """
-    if not _found(script, is_module):
-        print(f"torch-trn: there is no {'module' if is_module else 'file'} {script}",
-              file=sys.stderr)
+    if not program_is_there(script, is_module):
         return 2
     os.environ["TORCH_TRN_MIGRATE"] = "1"
     from .. import migration
@@ -71,9 +69,15 @@ def run_program(script: str, args: list[str], *, is_module: bool = False, quiet:
     return code or (OVER_BUDGET if excess else 0)
 
 
-def _found(script: str, is_module: bool) -> bool:
+def program_is_there(script: str, is_module: bool) -> bool:
+    """Puts the program's folder first on sys.path, as Python does; says so if there is no program.
+    """
     sys.path.insert(0, os.getcwd() if is_module else os.path.dirname(os.path.abspath(script)))
-    return _module_exists(script) if is_module else os.path.isfile(script)
+    there = _module_exists(script) if is_module else os.path.isfile(script)
+    if not there:
+        print(f"torch-trn: there is no {'module' if is_module else 'file'} {script}",
+              file=sys.stderr)
+    return there
 
 
 def run_as_main(script: str, args: list[str], is_module: bool = False) -> int:
