@@ -41,6 +41,12 @@ def _register_passes_and_cache_key() -> None:
     passes.register()
 
 
+def _keep_operators() -> None:
+    from .kept import register
+
+    register()
+
+
 def _guard_devices() -> None:
     import torch._inductor.scheduler as scheduler
 
@@ -72,6 +78,7 @@ _AFTER: dict[str, Callable[[], None]] = {
     "torch._dynamo.device_interface": _register_interface,
     "torch._dynamo.variables.user_defined": _trace_streams,
     "torch._inductor.codegen.common": _register_overrides,
+    "torch._inductor.lowering": _keep_operators,
     "torch._inductor.scheduler": _guard_devices,
     "torch._inductor.compile_fx": _register_passes_and_cache_key,
     "torch.nn.attention.flex_attention": _register_flex_attention,
