@@ -11,6 +11,7 @@ their rows; with --update they take their places in the page, else it is left as
 from __future__ import annotations
 
 import argparse
+import array
 import json
 import os
 import pathlib
@@ -70,6 +71,11 @@ def add_data(work: pathlib.Path, name: str) -> None:
                        capture_output=True, env={**os.environ, "PYTHONPATH": str(STAND_INS)})
     elif name == "minGPT":
         (work / "input.txt").write_text(text[:200_000])
+    elif name == "modded-nanogpt":
+        for part, tokens in (("train", text[:40_000]), ("val", text[40_000:80_000])):
+            header = array.array("i", [20240520, 1, len(tokens)] + [0] * 253)
+            words = array.array("H", list(tokens.encode("ascii")))
+            (work / f"{part}.bin").write_bytes(header.tobytes() + words.tobytes())
     elif name == "examples":
         (work / "vae/results").mkdir(exist_ok=True)
         words = work / "word_language_model/data/wikitext-2"

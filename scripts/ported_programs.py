@@ -18,6 +18,10 @@ SOURCES = {
                     "36d3c77e5ff20ebe0aeefd322326a134a279b93e"),
     "pytorch-tutorial": ("https://github.com/yunjey/pytorch-tutorial",
                          "0500d3df5a2a8080ccfccbc00aca0eacc21818db"),
+    "modded-nanogpt": ("https://github.com/KellerJordan/modded-nanogpt",
+                       "844e5fdb2334ff83324e6f1f900ce443dd9e1226"),
+    "nanochat": ("https://github.com/karpathy/nanochat",
+                 "92d63d4e8bb4df75c3b71618f31ddde2378b2bcd"),
 }
 OWN = "tests/migrate/programs"  # programs of our own that use public libraries
 
@@ -175,6 +179,16 @@ _TUTORIAL = [
         ("02-intermediate/bidirectional_recurrent_neural_network", "LSTM both ways",
          r"images: (\S+) %"),
     )]
+_SPEEDRUNS = [
+    Program("modded-nanogpt", ".", "train_gpt2.py --input_bin train.bin --input_val_bin val.bin "
+            "--batch_size 2 --sequence_length 64 --num_iterations 4 --val_loss_every 2 "
+            "--val_max_steps 2 --accumulation 2", "Muon, a compiled model in DDP, autocast",
+            env={"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1",
+                 "MASTER_PORT": "29531"}, gpu_only=True),
+    Program("nanochat", ".", "-m pytest -q tests/test_optim.py tests/test_engine.py "
+            "tests/test_attention_fallback.py", "its own tests: compiled Muon and AdamW, KV caches",
+            needs=("pytest", "filelock"), gpu_only=True),
+]
 _ANY_NUMBER = r"-?\d+\.\d+|tokens .+"
 
 
@@ -198,8 +212,10 @@ _LIBRARIES = [
       for name, text in (("unet", "UNet2D"), ("dit", "DiT"), ("vae", "AutoencoderKL"))),
     _library("small_libraries.py", "safetensors, einops, torchmetrics",
              "safetensors einops torchmetrics"),
+    _library("sentence_embeddings.py", "sentence-transformers: trained, encoded, searched",
+             "sentence_transformers"),
     _library("geometric_nodes.py", "torch_geometric: GCN, GAT, SAGE", "torch_geometric"),
     _library("stable_baselines.py", "stable-baselines3: PPO and DQN", "stable_baselines3"),
 ]
 PROGRAMS = [*_NANOGPT, *_MINGPT, *_EXAMPLES, *_HOGWILD, *_DISTRIBUTED, *_LESSONS, *_GANS,
-            *_TUTORIAL, *_LIBRARIES]
+            *_TUTORIAL, *_SPEEDRUNS, *_LIBRARIES]

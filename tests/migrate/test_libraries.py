@@ -43,6 +43,7 @@ def _is_close(ours, cpus):
     ("peft_lora.py", [], "peft transformers"),
     ("diffusers_models.py", ["unet", "dit", "vae"], "diffusers transformers"),
     ("small_libraries.py", [], "safetensors einops torchmetrics"),
+    ("sentence_embeddings.py", [], "sentence_transformers"),
     ("geometric_nodes.py", [], "torch_geometric"),
     ("stable_baselines.py", [], "stable_baselines3"),
 ])
