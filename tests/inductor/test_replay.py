@@ -97,6 +97,27 @@ def test_other_shapes_and_training_need_no_graph(replays):
 
 
 @torch.no_grad()
+def test_each_size_of_a_dynamic_shape_has_its_graph(replays):
+    here, there = model(), model().to("trn")
+    compiled = torch.compile(there, mode="reduce-overhead", dynamic=True)
+    for _ in range(4):
+        for rows in (2, 5, 9):
+            x = torch.randn(rows, 8)
+            torch.testing.assert_close(compiled(x.to("trn")).cpu(), here(x))
+    assert sum(replays) >= 6 and len(replays) <= 6
+
+
+@torch.no_grad()
+def test_too_many_sizes_are_called_without_graphs():
+    call = replay.Replayed(lambda args: (args[1] * args[0],))
+    x = torch.ones(3, device="trn")
+    with pytest.warns(UserWarning, match="too many sizes"):
+        for n in range(12):
+            for _ in range(2):
+                assert call([n, x])[0].tolist() == [n] * 3
+
+
+@torch.no_grad()
 def test_what_cannot_be_recorded_is_called(replays):
     def twice(args):
         return (args[0].cpu().to("trn") * 2,)
