@@ -14,7 +14,8 @@ const Family host_function("host_function");
 
 }  // namespace
 
-void launch_host_function(void (*run)(void*), void* context, void (*free)(void*)) {
+void launch_host_function(const char* name, void (*run)(void*), void* context,
+                          void (*free)(void*)) {
   // Frees the context where anything below raises.
   c10::DataPtr owner(context, context, free, at::kCPU);
   TORCH_CHECK(!options().has_strict("isolate"),
@@ -22,7 +23,7 @@ void launch_host_function(void (*run)(void*), void* context, void (*free)(void*)
   runtime::Capture* capture = runtime::capture_of(runtime::current_stream(-1));
   Launch(host_function, DType::u8)
       .ints({reinterpret_cast<int64_t>(run), reinterpret_cast<int64_t>(context),
-             capture ? 0 : reinterpret_cast<int64_t>(free)})
+             capture ? 0 : reinterpret_cast<int64_t>(free), reinterpret_cast<int64_t>(name)})
       .run(1, 1);
   if (capture)
     capture->keep(

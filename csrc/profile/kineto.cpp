@@ -33,6 +33,7 @@ ActivityType type_of(const TraceRecord& r) {
 }
 
 std::string name_of(const TraceRecord& r) {
+  if (r.name) return r.name;
   if (r.kernel)
     return std::string(r.kernel->name) + "_" + dtype_name(r.kernel->dtype) + "_" +
            isa_name(r.kernel->isa);

@@ -9,6 +9,7 @@
 #include <array>
 #include <limits>
 #include <mutex>
+#include <string_view>
 #include <utility>
 
 #include "base/site.h"
@@ -97,6 +98,12 @@ bool is_traced(driver::PacketKind kind) {
   return kind != driver::PacketKind::wait && kind != driver::PacketKind::stamp;
 }
 
+// See kernels/host_function.cpp.
+const char* name_of(const Call& call) {
+  const bool generated = std::string_view(call.kernel->name) == "host_function";
+  return generated ? reinterpret_cast<const char*>(call.ints[3]) : nullptr;
+}
+
 }  // namespace
 
 void set_correlation(uint64_t id) { correlation = id; }
@@ -110,6 +117,7 @@ uint64_t submit_traced(c10::Stream stream, const driver::Packet& packet) {
   r.direction = packet.kind == driver::PacketKind::upload ? driver::Direction::host_to_device
                                                           : packet.direction;
   r.kernel = is_kernel ? packet.call.kernel : nullptr;
+  r.name = is_kernel ? name_of(packet.call) : nullptr;
   r.device = stream.device_index();
   r.stream = stream.id();
   r.bytes = is_kernel ? 0 : packet.bytes;

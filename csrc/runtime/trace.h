@@ -15,6 +15,7 @@ struct TraceRecord {
   driver::PacketKind kind;
   driver::Direction direction;
   const Kernel* kernel;  // of a kernel packet, else null
+  const char* name;      // of a function that was generated, else null
   c10::DeviceIndex device;
   c10::StreamId stream;
   int64_t begin, end;

@@ -53,6 +53,20 @@ def test_fused_loops_run_on_the_queue(compiles, python):
     assert len(kernels_named(result.stderr)) == 1
 
 
+@here
+def test_a_profile_names_generated_kernels():
+    from torch.profiler import ProfilerActivity, profile
+
+    f = torch.compile(lambda x: (x.sin() * 2).sum(-1), fullgraph=True)
+    x = torch.randn(64, 100, device="trn")
+    f(x)
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.PrivateUse1]) as found:
+        f(x)
+        torch.trn.synchronize()
+    names = [e.name for e in found.events() if e.device_type != torch.autograd.DeviceType.CPU]
+    assert [name for name in names if "fused" in name and "sin" in name], names
+
+
 def test_caches_are_of_this_build(compiles, python, tmp_path):
     code = """
 import sys, torch, torch_trn

@@ -65,8 +65,8 @@ class _Launches:
     def define_kernel(self, kernel_name, kernel_body, metadata=None, gpu=True,
                       cpp_definition=None):
         if _QUEUED in kernel_body:
-            load, queue = "async_compile.cpp_pybinding(", "on_queue(async_compile, "
-            kernel_body = kernel_body.replace(load, queue)
+            kernel_body = kernel_body.replace(
+                "async_compile.cpp_pybinding(", f"on_queue({kernel_name!r}, async_compile, ")
         super().define_kernel(kernel_name, kernel_body, metadata, gpu, cpp_definition)
 
     def _generate_kernel_call_helper(self, kernel_name, call_args, *, device=None, triton=True,

@@ -50,8 +50,8 @@ class TrnCppWrapperCodegen(CppWrapperCpu):
         device = device or V.graph.get_current_device_or_throw()
         if device.type == "trn":
             super()._generate_kernel_call_helper(
-                "trn_launch", [f"&{kernel_name}", *call_args], device=device, triton=False,
-                arg_types=["", *arg_types], **kwargs)
+                "trn_launch", [f'"{kernel_name}"', f"&{kernel_name}", *call_args], device=device,
+                triton=False, arg_types=["", "", *arg_types], **kwargs)
             if any(is_on_the_host(arg) for arg in call_args):
                 # Its memory may be gone before the queue reaches the kernel.
                 self.writeline("trn_check(trn_synchronize());")

@@ -30,16 +30,18 @@ class QueuedBindings(CppPythonBindingsCodeCache):
     """Inductor's bindings of a C++ kernel, queueing the call rather than making it."""
 
     cache: dict = {}
-    call_entry_function = "trn_launch(&kernel, {}); Py_RETURN_NONE;"
+    call_entry_function = "trn_launch(TRN_NAME, &kernel, {}); Py_RETURN_NONE;"
     extra_parse_arg = _launch_code()
 
 
-def on_queue(async_compile, argtypes: list[str], source: str):
-    """Like ``AsyncCompile.cpp_pybinding``: compiles `source` and binds its function `kernel`.
+def on_queue(name: str, async_compile, argtypes: list[str], source: str):
+    """Like ``AsyncCompile.cpp_pybinding``: compiles `source` and binds its function `kernel`, which
+    profilers show as `name`.
 
     The returned callable takes tensors and numbers and returns when the call is queued on the
     current stream.
     """
+    source = f'#define TRN_NAME "{name}"\n{source}'
     if get_compile_threads() <= 1:
         return QueuedBindings.load_pybinding(argtypes, source)
     result = QueuedBindings.load_pybinding_async(argtypes, source, submit_fn=async_compile.submit)

@@ -31,9 +31,9 @@ struct TrnBound {
   static void free(void* self) { delete static_cast<TrnBound*>(self); }
 };
 template <class... Params, class... Args>
-static void trn_launch(void (*function)(Params...), Args... args) {
+static void trn_launch(const char* name, void (*function)(Params...), Args... args) {
   using Bound = TrnBound<void(Params...), Args...>;
-  trn_host().launch(&Bound::run, new Bound{function, {args...}}, &Bound::free);
+  trn_host().launch(name, &Bound::run, new Bound{function, {args...}}, &Bound::free);
 }
 // What the compiler makes of "omp parallel", "omp for" and "omp single" calls these; hidden, they
 // stand before OpenMP's own for this library.
