@@ -1,8 +1,8 @@
 // A function of the host as a kernel: what a compiler made at run time, in the queue's order.
 //
 // ints: the address of void run(void* context), the address of its context, of what frees the
-// context afterwards, or 0, and of the function's name. One item: the function splits its work itself. The operands say what it
-// touches, for whoever prints the packet.
+// context afterwards, or 0, and of the function's name. One item: the function splits its work
+// itself. The operands say what it touches, for whoever prints the packet.
 #include "kernel.h"
 
 namespace trn {
