@@ -7,7 +7,8 @@ _PROGRAM = """
 import torch, torch_trn.migrate
 from torch import nn
 torch.manual_seed(0)
-model = nn.Sequential(nn.Linear(32, 64), nn.GELU(), nn.Tanh(), nn.Linear(64, 8)).cuda()
+model = nn.Sequential(nn.Linear(32, 64), nn.GELU(), nn.LayerNorm(64), nn.Tanh(),
+                      nn.Linear(64, 8)).cuda()
 compiled = torch.compile(model, **{options})
 x = torch.randn(16, 32, device="cuda")
 
