@@ -80,13 +80,17 @@ template <class V>
 TRN_INLINE V within_tail(V x) {
   return at_most(magnitude(x), V(14.6f));
 }
+// x, or 0 below it: x * 0 keeps the sign of zero and makes NaN of -inf, as PyTorch's formula does.
+template <class V>
+TRN_INLINE V not_below_0(V x) {
+  return if_less(x, V(0.f), x * V(0.f), x);
+}
 // x times the weight of the normal distribution below x.
 template <class V>
 TRN_INLINE V fast_gelu(V x) {
   const V a = within_tail(x);
   const NormalTail<V> tail = normal_tail(a);
-  // Below 0, x * 0 keeps the sign of zero and makes NaN of -inf, as PyTorch's formula does.
-  return if_less(x, V(0.f), x * V(0.f), x) - a * tail.density * tail.ratio;
+  return not_below_0(x) - a * tail.density * tail.ratio;
 }
 // The same to the eight digits of a bfloat16: the weight's logarithm is one polynomial.
 template <class V>
@@ -106,7 +110,7 @@ TRN_INLINE V rough_gelu(V x) {
   e = e * r + V(2.42611133e-1f);
   e = e * r + V(6.93260986e-1f);
   e = e * r + V(9.99928073e-1f);
-  return if_less(x, V(0.f), x * V(0.f), x) - a * times_power(e, n);
+  return not_below_0(x) - a * times_power(e, n);
 }
 template <class V>
 TRN_INLINE V fast_gelu_slope(V x) {

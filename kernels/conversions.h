@@ -62,16 +62,17 @@ void convert_loop(void* dst, int64_t ds, const void* src, int64_t ss, int64_t n)
 
 using Loop = void (*)(void*, int64_t, const void*, int64_t, int64_t);
 
+// clang-format off
+#define TRN_COMMON_TYPES(f) f(u8) f(i8) f(i16) f(i32) f(i64) f(u16) f(u32) f(u64) \
+  f(f16) f(f32) f(f64) f(bf16) f(b8) f(c64) f(c128)
+// clang-format on
+
 template <class To>
 Loop loop_from(DType src) {
   switch (src) {
 #define TRN_CASE(type) \
   case DType::type: return convert_loop<To, StorageOf<DType::type>::type_>;
-    // clang-format off
-    TRN_CASE(u8) TRN_CASE(i8) TRN_CASE(i16) TRN_CASE(i32) TRN_CASE(i64) TRN_CASE(u16)
-    TRN_CASE(u32) TRN_CASE(u64) TRN_CASE(f16) TRN_CASE(f32) TRN_CASE(f64) TRN_CASE(bf16)
-    TRN_CASE(b8) TRN_CASE(c64) TRN_CASE(c128);
-    // clang-format on
+    TRN_COMMON_TYPES(TRN_CASE);
 #undef TRN_CASE
     default: return nullptr;
   }
@@ -81,15 +82,12 @@ Loop loop_for(DType dst, DType src) {
   switch (dst) {
 #define TRN_CASE(type) \
   case DType::type: return loop_from<StorageOf<DType::type>::type_>(src);
-    // clang-format off
-    TRN_CASE(u8) TRN_CASE(i8) TRN_CASE(i16) TRN_CASE(i32) TRN_CASE(i64) TRN_CASE(u16)
-    TRN_CASE(u32) TRN_CASE(u64) TRN_CASE(f16) TRN_CASE(f32) TRN_CASE(f64) TRN_CASE(bf16)
-    TRN_CASE(b8) TRN_CASE(c64) TRN_CASE(c128);
-    // clang-format on
+    TRN_COMMON_TYPES(TRN_CASE);
 #undef TRN_CASE
     default: return nullptr;
   }
 }
+#undef TRN_COMMON_TYPES
 
 // The eight-bit floats and complex halves are rare: one value at a time through float.
 float f8_to_float(uint8_t bits, DType t) {

@@ -64,13 +64,21 @@ template <class V>
 TRN_INLINE V exp_near_0(V r) {
   return (exp_second(r) * r + V(1.f)) * r + V(1.f);
 }
+// x as n log(2) + rest, rounded = rounder + n, for a rounder of kRounder and a whole number.
+template <class V>
+struct Reduced {
+  V rounded, n, rest;
+};
+template <class V>
+TRN_INLINE Reduced<V> by_log_2(V x, V rounder) {
+  const V rounded = x * V(1.44269504088896341f) + rounder, n = rounded - rounder;
+  return {rounded, n, (x - n * V(0.693359375f)) - n * V(-2.12194440e-4f)};
+}
 // exp(x + little) 2^k for a rounder of kRounder + 127 + k, where that is a normal number; else any.
 template <class V>
 TRN_INLINE V scaled_exp(V x, V little, V rounder) {
-  const V shifted = x * V(1.44269504088896341f) + rounder;
-  const V n = shifted - rounder;
-  const V r = (x - n * V(0.693359375f)) - n * V(-2.12194440e-4f) + little;
-  return exp_near_0(r) * power_below(shifted);
+  const Reduced<V> r = by_log_2(x, rounder);
+  return exp_near_0(r.rest + little) * power_below(r.rounded);
 }
 
 // Exponentials of negative numbers are kept 2^32 times as large, so that none is subnormal and what
@@ -86,9 +94,8 @@ template <class V>
 TRN_INLINE V fast_exp(V x) {
   // What lies beyond these is 0 or infinite already.
   const V within = at_least(at_most(x, V(89.f)), V(-104.f));
-  const V n = (within * V(1.44269504088896341f) + V(kRounder)) - V(kRounder);
-  const V r = (within - n * V(0.693359375f)) - n * V(-2.12194440e-4f);
-  return times_power(exp_near_0(r), n);
+  const Reduced<V> r = by_log_2(within, V(kRounder));
+  return times_power(exp_near_0(r.rest), r.n);
 }
 
 TRN_INLINE float fast_log(float x) {
@@ -144,10 +151,9 @@ TRN_INLINE V fast_sigmoid(V x) {
 TRN_INLINE float fast_expm1(float x) {
   const float low = x < -20.f ? -20.f : x;
   const float c = low > 80.f ? 80.f : low;
-  const float n = round_to_int(c * 1.44269504088896341f);
-  const float r = (c - n * 0.693359375f) - n * -2.12194440e-4f;
-  const float scale = power_of_two(static_cast<int>(n));
-  const float y = exp_rest(r) * scale + (scale - 1.f);
+  const Reduced<float> r = by_log_2(c, kRounder);
+  const float scale = power_of_two(static_cast<int>(r.n));
+  const float y = exp_rest(r.rest) * scale + (scale - 1.f);
   return x == 0.f ? x : x > 80.f ? fast_exp(x) : x < -20.f ? -1.f : y;
 }
 

@@ -113,6 +113,32 @@ void sgd(const Call& call, const Range& range) {
   }
 }
 
+// operands: param, state_sum, grad; step, lr (or absent), grad_scale, found_inf (or absent).
+// reals: lr, lr_decay, weight_decay, eps. ints: maximise. Duchi, Hazan and Singer, "Adaptive
+// subgradient methods for online learning and stochastic optimization", 2011.
+template <class A>
+void adagrad(const Call& call, const Range& range) {
+  if (scalar_of(call.operand[6], 0) != 0) return;
+  A* scratch = reinterpret_cast<A*>(range.scratch);
+  Lane<A> param{call.operand[0], scratch}, sum{call.operand[1], scratch + kBlock},
+      grad{call.operand[2], scratch + 2 * kBlock};
+  const double step = scalar_of(call.operand[3], 1), lr = scalar_of(call.operand[4], call.reals[0]);
+  const A size = static_cast<A>(lr / (1 + (step - 1) * call.reals[1]));
+  const A sign = (call.ints[0] ? A(-1) : A(1)) / static_cast<A>(scalar_of(call.operand[5], 1));
+  const A decay = static_cast<A>(call.reals[2]), eps = static_cast<A>(call.reals[3]);
+  for (int64_t i = range.begin; i < range.end; i += kBlock) {
+    const int64_t n = range.end - i < kBlock ? range.end - i : kBlock;
+    A *p = param.load(i, n), *s = sum.load(i, n), *g = grad.load(i, n);
+    _Pragma("GCC ivdep") for (int64_t k = 0; k < n; ++k) {
+      const A d = g[k] * sign + p[k] * decay;
+      s[k] += d * d;
+      p[k] -= size * d / (m_sqrt(s[k]) + eps);
+    }
+    param.store();
+    sum.store();
+  }
+}
+
 // grad *= inv_scale; found_inf = 1 if any product is not finite. operands: grad (dense), found_inf
 // (f32); inv_scale.
 template <class A>
@@ -154,6 +180,7 @@ void update_scale(const Call& call, const Range&) {
 
 TRN_REGISTER_REALS(adam);
 TRN_REGISTER_REALS(sgd);
+TRN_REGISTER_REALS(adagrad);
 TRN_REGISTER_REALS(unscale);
 TRN_REGISTER("update_scale", DType::f32, update_scale);
 

@@ -1,4 +1,6 @@
 // Batch normalisation: statistics by channel, then one scale and shift.
+#include "ops/batch_norm.h"
+
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/addcmul.h>
 #include <ATen/ops/empty.h>
@@ -9,9 +11,6 @@
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
-#include "ops/elementwise.h"
-#include "ops/op.h"
-
 namespace trn::ops {
 namespace {
 
@@ -19,34 +18,8 @@ const Family channel_sums("channel_sums"), channel_totals("channel_totals"),
     channel_affine("channel_affine"), batch_norm_family("batch_norm"),
     batch_norm_backward_family("batch_norm_backward");
 
-using Optional = std::optional<at::Tensor>;
+}  // namespace
 
-bool given(const Optional& t) { return t && t->defined(); }
-
-int64_t channels(const at::Tensor& t) { return t.size(1); }
-int64_t per_channel(const at::Tensor& t) { return t.numel() / std::max<int64_t>(1, t.size(1)); }
-
-// A tensor in the memory format that the kernels walk, as [outer, channels, inner].
-struct Planes {
-  at::Tensor tensor, planes;
-  bool last;
-
-  Planes(const at::Tensor& t, at::MemoryFormat format) : tensor(t.contiguous(format)) {
-    const int64_t inner = c10::multiply_integers(t.sizes().slice(2));
-    planes = tensor.reshape({t.size(0), t.size(1), inner});
-    last = t.size(1) > 1 && planes.stride(1) == 1;
-  }
-  int64_t rows() const { return planes.size(0) * planes.size(2); }
-  // Whether both passes over a channel can be made by one kernel, while it is in the cache.
-  bool in_one() const {
-    constexpr int64_t kShortest = 64;  // of planes that are worth a loop of their own
-    const at::ScalarType t = tensor.scalar_type();
-    return !last && tensor.numel() && planes.size(2) >= kShortest &&
-           (t == at::kFloat || t == at::kBFloat16);
-  }
-};
-
-// Two sums a channel; see the kernel. With `count` they are made mean and biased variance.
 std::pair<at::Tensor, at::Tensor> sums_by_channel(const Planes& in, const at::Tensor& grad,
                                                   const at::Tensor& pivot, int64_t count) {
   constexpr int64_t kRowsOfPart = 256, kMostParts = 64;
@@ -72,8 +45,8 @@ std::pair<at::Tensor, at::Tensor> sums_by_channel(const Planes& in, const at::Te
   return {first, second};
 }
 
-// Mean and biased variance of each channel, in the statistics' type. Sums are of what differs from
-// the channel's first element, so that a large mean takes no digits from the variance.
+// Sums are of what differs from the channel's first element, so that a large mean takes no digits
+// from the variance.
 std::pair<at::Tensor, at::Tensor> statistics(const Planes& in) {
   const auto options = in.tensor.options().dtype(stat_type(in.tensor)).memory_format(std::nullopt);
   if (in.tensor.numel() == 0) {
@@ -84,9 +57,8 @@ std::pair<at::Tensor, at::Tensor> statistics(const Planes& in) {
   return sums_by_channel(in, at::Tensor(), pivot, in.rows());
 }
 
-// x * scale + y * other + shift by channel, into out, which has x's layout.
 void affine(const at::Tensor& out, const Planes& x, const at::Tensor& scale,
-            const at::Tensor& shift, const at::Tensor& y = {}, const at::Tensor& other = {}) {
+            const at::Tensor& shift, const at::Tensor& y, const at::Tensor& other) {
   const int64_t items = x.last ? x.rows() : x.planes.size(0) * x.planes.size(1);
   Launch(channel_affine, dtype_of(scale))
       .out(out.reshape(x.planes.sizes()))
@@ -98,6 +70,16 @@ void affine(const at::Tensor& out, const Planes& x, const at::Tensor& scale,
       .ints({x.last})
       .run(items, grain_for(x.planes.numel() / items * 2));
 }
+
+void input_gradient(const at::Tensor& out, const Planes& in, const Planes& grad,
+                    const at::Tensor& mean, const at::Tensor& invstd, const at::Tensor& scale,
+                    const at::Tensor& sum, const at::Tensor& dot) {
+  // grad * scale + input * b + c, with b and c chosen so that both sums of the result vanish.
+  const at::Tensor b = dot * invstd * invstd * scale;
+  affine(out, in, b, at::addcmul(sum * scale, mean, b, -1), grad.planes, scale);
+}
+
+namespace {
 
 // Normalises by the batch's own statistics; those: mean, biased variance, 1 / deviation.
 std::tuple<at::Tensor, at::Tensor, at::Tensor> train(const at::Tensor& out, const Planes& in,
@@ -118,6 +100,14 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> train(const at::Tensor& out, cons
       .reals({eps})
       .run(c, grain_for(in.rows() * 4));
   return {mean, var, invstd};
+}
+
+// Moves running statistics towards those of a batch of n values a channel.
+void follow(const Optional& running_mean, const Optional& running_var, const at::Tensor& mean,
+            const at::Tensor& var, int64_t n, double momentum) {
+  const double unbiased = n > 1 ? static_cast<double>(n) / static_cast<double>(n - 1) : 1;
+  if (given(running_mean)) running_mean->mul_(1 - momentum).add_(mean, momentum);
+  if (given(running_var)) running_var->mul_(1 - momentum).add_(var, momentum * unbiased);
 }
 
 struct Result {
@@ -143,10 +133,7 @@ Result normalise(const at::Tensor& input, const Optional& weight, const Optional
       std::tie(mean, var) = statistics(in);
       invstd = at::rsqrt(var + eps);
     }
-    const double n = static_cast<double>(per_channel(input));
-    if (given(running_mean)) running_mean->mul_(1 - momentum).add_(mean, momentum);
-    if (given(running_var))
-      running_var->mul_(1 - momentum).add_(var, momentum * (n > 1 ? n / (n - 1) : n));
+    follow(running_mean, running_var, mean, var, per_channel(input), momentum);
     r.mean = mean;
     r.invstd = invstd;
   } else {
@@ -202,11 +189,8 @@ Gradients gradients(const at::Tensor& grad_out, const at::Tensor& input, const O
     if (input.numel() && !train) {
       affine(g.input, grad, scale, at::zeros_like(scale));
     } else if (input.numel()) {
-      // grad * scale + input * b + c, with b and c chosen so that both sums of the result vanish.
-      const double n = static_cast<double>(per_channel(input));
-      const at::Tensor b = dot * invstd * invstd * scale * (-1.0 / n);
-      const at::Tensor c = at::addcmul(sum * scale * (-1.0 / n), mean, b, -1);
-      affine(g.input, in, b, c, grad.planes, scale);
+      const double share = -1.0 / static_cast<double>(per_channel(input));
+      input_gradient(g.input, in, grad, mean, invstd, scale, sum * share, dot * share);
     }
   }
   const auto like = [&](const at::Tensor& t) {
@@ -316,10 +300,7 @@ std::tuple<at::Tensor, at::Tensor> TRN_OP(batch_norm_update_stats)(const at::Ten
                                                                    const Optional& running_var,
                                                                    double momentum) {
   const auto [mean, var] = statistics(Planes(input, input.suggest_memory_format()));
-  const double n = static_cast<double>(per_channel(input));
-  if (given(running_mean)) running_mean->mul_(1 - momentum).add_(mean, momentum);
-  if (given(running_var))
-    running_var->mul_(1 - momentum).add_(var, momentum * (n > 1 ? n / (n - 1) : n));
+  follow(running_mean, running_var, mean, var, per_channel(input), momentum);
   return {mean, var};
 }
 

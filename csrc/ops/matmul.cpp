@@ -119,34 +119,54 @@ at::Tensor TRN_OP(vdot)(const at::Tensor& self, const at::Tensor& other) {
 
 namespace {
 // Products of halves kept in float32: out_dtype is the accumulator's own type.
-void check_out_dtype(const at::Tensor& a, at::ScalarType out_dtype) {
+at::Tensor empty_product(const at::Tensor& a, at::IntArrayRef sizes, at::ScalarType out_dtype) {
   const bool same = a.scalar_type() == out_dtype;
   const bool widened =
       out_dtype == at::kFloat && (a.scalar_type() == at::kHalf || a.scalar_type() == at::kBFloat16);
   TORCH_CHECK(same || widened,
               "out_dtype must be the same as input dtype or fp32 for fp16/bf16 inputs");
+  return at::empty(sizes, a.options().dtype(out_dtype));
+}
+at::Tensor empty_mm(const at::Tensor& a, const at::Tensor& b, at::ScalarType out_dtype) {
+  TORCH_CHECK(a.dim() == 2 && b.dim() == 2 && a.size(1) == b.size(0),
+              "mat1 and mat2 shapes cannot be multiplied (", a.sizes(), " and ", b.sizes(), ")");
+  return empty_product(a, {a.size(0), b.size(1)}, out_dtype);
+}
+at::Tensor empty_bmm(const at::Tensor& a, const at::Tensor& b, at::ScalarType out_dtype) {
+  TORCH_CHECK(a.dim() == 3 && b.dim() == 3 && a.size(0) == b.size(0) && a.size(2) == b.size(1),
+              "Expected size for first two dimensions of batch2 tensor to match batch1");
+  return empty_product(a, {a.size(0), a.size(1), b.size(2)}, out_dtype);
 }
 }  // namespace
 
 at::Tensor TRN_OP(mm_dtype)(const at::Tensor& self, const at::Tensor& mat2,
                             at::ScalarType out_dtype) {
-  TORCH_CHECK(self.dim() == 2 && mat2.dim() == 2 && self.size(1) == mat2.size(0),
-              "mat1 and mat2 shapes cannot be multiplied (", self.sizes(), " and ", mat2.sizes(),
-              ")");
-  check_out_dtype(self, out_dtype);
-  at::Tensor out = at::empty({self.size(0), mat2.size(1)}, self.options().dtype(out_dtype));
+  at::Tensor out = empty_mm(self, mat2, out_dtype);
   matmul_into(out.unsqueeze(0), self.unsqueeze(0), mat2.unsqueeze(0));
+  return out;
+}
+
+at::Tensor TRN_OP(addmm_dtype)(const at::Tensor& self, const at::Tensor& mat1,
+                               const at::Tensor& mat2, at::ScalarType out_dtype,
+                               const at::Scalar& beta, const at::Scalar& alpha) {
+  at::Tensor out = empty_mm(mat1, mat2, out_dtype);
+  matmul_into(out.unsqueeze(0), mat1.unsqueeze(0), mat2.unsqueeze(0),
+              self.to(out_dtype).expand(out.sizes()).unsqueeze(0), alpha, beta);
   return out;
 }
 
 at::Tensor TRN_OP(bmm_dtype)(const at::Tensor& self, const at::Tensor& mat2,
                              at::ScalarType out_dtype) {
-  TORCH_CHECK(self.dim() == 3 && mat2.dim() == 3 && self.size(2) == mat2.size(1),
-              "Expected size for first two dimensions of batch2 tensor to match batch1");
-  check_out_dtype(self, out_dtype);
-  at::Tensor out =
-      at::empty({self.size(0), self.size(1), mat2.size(2)}, self.options().dtype(out_dtype));
+  at::Tensor out = empty_bmm(self, mat2, out_dtype);
   matmul_into(out, self, mat2);
+  return out;
+}
+
+at::Tensor TRN_OP(baddbmm_dtype)(const at::Tensor& self, const at::Tensor& batch1,
+                                 const at::Tensor& batch2, at::ScalarType out_dtype,
+                                 const at::Scalar& beta, const at::Scalar& alpha) {
+  at::Tensor out = empty_bmm(batch1, batch2, out_dtype);
+  matmul_into(out, batch1, batch2, self.to(out_dtype).expand(out.sizes()), alpha, beta);
   return out;
 }
 

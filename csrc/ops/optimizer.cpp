@@ -7,7 +7,8 @@
 namespace trn::ops {
 namespace {
 
-const Family adam("adam"), sgd("sgd"), unscale("unscale"), update_scale("update_scale");
+const Family adam("adam"), sgd("sgd"), adagrad("adagrad"), unscale("unscale"),
+    update_scale("update_scale");
 constexpr int64_t kStepCost = 8;
 
 using Optional = std::optional<at::Tensor>;
@@ -26,19 +27,22 @@ at::Tensor flat(const at::Tensor& t) {
   return t.as_strided({t.numel()}, {1});
 }
 
+// A gradient that lies as its parameter does.
+at::Tensor grad_of(const at::Tensor& p, const at::Tensor& grad) {
+  return grad.strides().equals(p.strides()) ? grad : at::empty_like(p).copy_(grad);
+}
+
 void adam_step(const AdamLists& l, const AdamScalars& s, const at::Tensor& lr,
                const Optional& grad_scale, const Optional& found_inf) {
   for (size_t i = 0; i < l.params.size(); ++i) {
     const at::Tensor& p = l.params[i];
     if (p.numel() == 0) continue;
-    const at::Tensor grad =
-        l.grads[i].strides().equals(p.strides()) ? l.grads[i] : at::empty_like(p).copy_(l.grads[i]);
     Launch(adam, compute_type(p.scalar_type()))
         .out(flat(p))
         .out(flat(l.exp_avgs[i]))
         .out(flat(l.exp_avg_sqs[i]))
         .out(s.amsgrad ? flat(l.max_exp_avg_sqs[i]) : at::Tensor())
-        .in(flat(grad))
+        .in(flat(grad_of(p, l.grads[i])))
         .in(l.steps[i])
         .in(lr)
         .in(grad_scale)
@@ -104,12 +108,10 @@ void sgd_step(at::TensorList params, at::TensorList grads, at::TensorList buffer
   for (size_t i = 0; i < params.size(); ++i) {
     const at::Tensor& p = params[i];
     if (p.numel() == 0) continue;
-    const at::Tensor grad =
-        grads[i].strides().equals(p.strides()) ? grads[i] : at::empty_like(p).copy_(grads[i]);
     Launch(sgd, compute_type(p.scalar_type()))
         .out(flat(p))
         .out(buffers.empty() ? at::Tensor() : flat(buffers[i]))
-        .in(flat(grad))
+        .in(flat(grad_of(p, grads[i])))
         .in(lr)
         .in(grad_scale)
         .in(found_inf)
@@ -140,6 +142,52 @@ void TRN_OP_ACROSS(_fused_sgd__tensor_lr)(at::TensorList self, at::TensorList gr
            {weight_decay, momentum, host ? lr.item<double>() : 0, dampening, nesterov, maximize,
             is_first_step},
            host ? at::Tensor() : lr, grad_scale, found_inf);
+}
+
+namespace {
+struct AdagradScalars {
+  double lr, lr_decay, weight_decay, eps;
+  bool maximize;
+};
+void adagrad_step(at::TensorList params, at::TensorList grads, at::TensorList sums,
+                  at::TensorList steps, const AdagradScalars& s, const at::Tensor& lr,
+                  const Optional& grad_scale, const Optional& found_inf) {
+  for (size_t i = 0; i < params.size(); ++i) {
+    const at::Tensor& p = params[i];
+    if (p.numel() == 0) continue;
+    Launch(adagrad, compute_type(p.scalar_type()))
+        .out(flat(p))
+        .out(flat(sums[i]))
+        .in(flat(grad_of(p, grads[i])))
+        .in(steps[i])
+        .in(lr)
+        .in(grad_scale)
+        .in(found_inf)
+        .ints({s.maximize})
+        .reals({s.lr, s.lr_decay, s.weight_decay, s.eps})
+        .run(p.numel(), grain_for(kStepCost));
+  }
+}
+}  // namespace
+
+void TRN_OP(_fused_adagrad_)(at::TensorList self, at::TensorList grads, at::TensorList state_sums,
+                             at::TensorList state_steps, double lr, double lr_decay,
+                             double weight_decay, double eps, bool maximize,
+                             const Optional& grad_scale, const Optional& found_inf) {
+  adagrad_step(self, grads, state_sums, state_steps, {lr, lr_decay, weight_decay, eps, maximize},
+               {}, grad_scale, found_inf);
+}
+
+void TRN_OP_ACROSS(_fused_adagrad__tensor_lr)(at::TensorList self, at::TensorList grads,
+                                              at::TensorList state_sums, at::TensorList state_steps,
+                                              const at::Tensor& lr, double lr_decay,
+                                              double weight_decay, double eps, bool maximize,
+                                              const Optional& grad_scale,
+                                              const Optional& found_inf) {
+  const bool host = lr.is_cpu();
+  adagrad_step(self, grads, state_sums, state_steps,
+               {host ? lr.item<double>() : 0, lr_decay, weight_decay, eps, maximize},
+               host ? at::Tensor() : lr, grad_scale, found_inf);
 }
 
 void TRN_OP(_amp_foreach_non_finite_check_and_unscale_)(at::TensorList self, at::Tensor& found_inf,

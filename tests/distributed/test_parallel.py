@@ -250,8 +250,34 @@ for make in (ScheduleGPipe, Schedule1F1B):
 """
 
 
+# Ranks normalise by the statistics of the whole batch, though their parts differ in size.
+SYNC_BATCH_NORM = MODEL + """
+def images():
+    torch.manual_seed(3)
+    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(),
+                         nn.Linear(8 * 36, 4))
+plain, batch = images(), torch.randn(4 * size + 2, 3, 8, 8)
+for layout in (torch.contiguous_format, torch.channels_last):
+    synced = nn.SyncBatchNorm.convert_sync_batchnorm(images()).to(device)
+    plain = images()
+    whole = batch.contiguous(memory_format=layout)
+    first = rank * 4 + (2 if rank else 0)
+    part = whole[first:first + (4 if rank else 6)].to(device)
+    model = nn.parallel.DistributedDataParallel(synced, device_ids=[device.index])
+    for _ in range(3):
+        (model(part).square().sum() * size).backward()  # DDP divides by the number of ranks
+        plain(whole).square().sum().backward()
+    close(synced[1].running_mean, plain[1].running_mean, **near)
+    close(synced[1].running_var, plain[1].running_var, **near)
+    for p, q in zip(synced.parameters(), plain.parameters()):
+        close(p.grad, q.grad, rtol=1e-3, atol=1e-2)
+"""
+
+
 @pytest.mark.parametrize("size", [2, 4])
-@pytest.mark.parametrize("code", [DDP, FSDP1, FSDP2, DTENSOR, CHECKPOINT, PIPELINE],
-                         ids=["ddp", "fsdp1", "fsdp2", "dtensor", "checkpoint", "pipeline"])
+@pytest.mark.parametrize("code", [DDP, SYNC_BATCH_NORM, FSDP1, FSDP2, DTENSOR, CHECKPOINT,
+                                  PIPELINE],
+                         ids=["ddp", "sync_batch_norm", "fsdp1", "fsdp2", "dtensor", "checkpoint",
+                              "pipeline"])
 def test_equals_one_process(ranks, code, size):
     ranks(code, size)

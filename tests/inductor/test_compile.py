@@ -13,14 +13,6 @@ here = pytest.mark.usefixtures("compiles", "ran", "no_fallback")
 F = nn.functional
 
 
-@pytest.fixture(autouse=True)
-def fresh():
-    torch._dynamo.reset()
-    torch.manual_seed(0)
-    yield
-    torch._dynamo.reset()
-
-
 class Block(nn.Module):
     def __init__(self, width=64, drop=0.0):
         super().__init__()

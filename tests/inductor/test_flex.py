@@ -14,12 +14,6 @@ pytestmark = [pytest.mark.usefixtures("compiles", "ran", "no_fallback"),
 HEADS, SHARED, WIDTH, WINDOW = 4, 2, 16, 48
 
 
-@pytest.fixture(autouse=True)
-def fresh():
-    torch._dynamo.reset()
-    torch.manual_seed(0)
-
-
 def inputs(batch, length, dtype=torch.float32, heads=(HEADS, SHARED, SHARED)):
     made = [torch.randn(batch, h, length, WIDTH, dtype=dtype) for h in heads]
     return [t.to("trn").requires_grad_() for t in made]

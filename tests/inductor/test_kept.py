@@ -8,14 +8,6 @@ F = nn.functional
 here = pytest.mark.usefixtures("compiles", "ran", "no_fallback")
 
 
-@pytest.fixture(autouse=True)
-def fresh():
-    torch._dynamo.reset()
-    torch.manual_seed(0)
-    yield
-    torch._dynamo.reset()
-
-
 OPERATORS = {
     "gelu": lambda c: F.gelu,
     "gelu_tanh": lambda c: lambda x: F.gelu(x, approximate="tanh"),
@@ -53,6 +45,16 @@ def test_every_layout(name, layout, dtype):
     weight = weight if weight.shape == want.shape else torch.randn_like(want)
     ours, eager = (torch.autograd.grad((y * weight).sum(), x)[0] for y in (got, want))
     torch.testing.assert_close(ours, eager, **near)
+
+
+@here
+@pytest.mark.parametrize("shape", [(6, 16), (6, 16, 10), (6, 16, 2, 3, 4)], ids=str)
+def test_batches_of_every_dimension(shape):
+    module = (nn.BatchNorm3d if len(shape) == 5 else nn.BatchNorm1d)(16, device="trn")
+    x = torch.randn(shape, device="trn", requires_grad=True)
+    results = [(y, *torch.autograd.grad(y.square().sum(), [x, module.weight, module.bias]))
+               for y in (torch.compile(module, fullgraph=True)(x), module(x))]
+    torch.testing.assert_close(*results, rtol=1e-5, atol=1e-4)
 
 
 @here

@@ -143,12 +143,10 @@ def test_what_a_package_cannot_take(package):
 
 @here
 def test_training_step_in_a_wrapper_of_cpp():
-    torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(),
                           nn.Linear(8 * 36, 5))
     x, y = torch.randn(4, 3, 8, 8), torch.randint(0, 5, (4,))
     ours = copy.deepcopy(model).to("trn")
-    torch._dynamo.reset()
     compiled = torch.compile(ours, options={"cpp_wrapper": True}, fullgraph=True)
     for _ in range(2):
         for module, device in ((model, "cpu"), (compiled, "trn")):

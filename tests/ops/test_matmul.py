@@ -207,3 +207,21 @@ def test_types_may_not_differ():
         with pytest.raises(RuntimeError, match="same dtype|expected scalar type|to have"):
             product()
     (a @ b.float()).cpu()
+
+
+@pytest.mark.parametrize("kept", ["half", "float"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_products_of_halves_kept_in_float(dtype, kept):
+    a, b = data(3, 40, 70, seed=1, dtype=dtype), data(3, 70, 50, seed=2, dtype=dtype)
+    c = data(50, seed=3, dtype=dtype if kept == "half" else torch.float32)
+    x, y, z = (t.to("trn") for t in (a, b, c))
+    product, scale = a.double() @ b.double(), a.double().abs() @ b.double().abs()
+    wide = torch.float32
+    check(torch.mm(x[0], y[0], out_dtype=wide), product[0], scale[0], wide)
+    check(torch.bmm(x, y, out_dtype=wide), product, scale, wide)
+    check(torch.addmm(z, x[0], y[0], out_dtype=wide, beta=2, alpha=0.5),
+          product[0] / 2 + 2 * c.double(), scale[0] + 2 * c.double().abs(), wide)
+    check(torch.baddbmm(z.expand(3, 40, 50), x, y, out_dtype=wide), product + c.double(),
+          scale + c.double().abs(), wide)
+    with pytest.raises(RuntimeError, match="out_dtype must be the same as input dtype or fp32"):
+        torch.mm(x[0], y[0], out_dtype=torch.float64)

@@ -64,6 +64,10 @@ def _compiler(tiny: bool) -> Iterator[Row]:
     yield Row("torch.compile", "25 layers, reduce-overhead", 1.0,
               _compiled(_layers, mode="reduce-overhead"), against="default",
               base=_compiled(_layers), slow=True)
+    small = functools.partial(gpt, tiny=True)
+    yield Row("torch.compile", "small GPT training, reduce-overhead", 1.0,
+              _compiled(small, mode="reduce-overhead"), against="default", base=_compiled(small),
+              slow=True)
 
 
 def _requested(tiny: bool) -> float:

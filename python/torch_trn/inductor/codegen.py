@@ -100,11 +100,14 @@ class TrnWrapperCodegen(_Launches, PythonWrapperCodegen):
 
     def generate_after_suffix(self, result) -> None:
         super().generate_after_suffix(result)
-        # "triton" is what Inductor calls the option for every device. Saved activations leave a
-        # training step's forward as results: copying them would cost more than launches do.
-        if (config.triton.cudagraphs and V.graph.is_inference and not V.graph.mutated_inputs
-                and set(V.graph.device_types) == {"trn"} and len(V.graph.device_idxs) == 1):
+        # "triton" is what Inductor calls the option for every device.
+        if (config.triton.cudagraphs and set(V.graph.device_types) == {"trn"}
+                and len(V.graph.device_idxs) == 1):
+            training = not V.graph.is_inference
+            output = V.graph.module.graph.output_node()
+            visible = output.meta.get("user_visible_output_idxs", []) if training else None
             result.splice(f"""
                 from torch_trn.inductor.replay import Replayed
-                call = Replayed(call, {min(V.graph.device_idxs)})
+                call = Replayed(call, {min(V.graph.device_idxs)}, {visible},
+                                {V.graph.mutated_input_idxs}, {V.graph.is_backward})
                 """)

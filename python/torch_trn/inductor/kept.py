@@ -17,19 +17,19 @@ def _is_trn(device: torch.device) -> bool:
     return device.type == torch.device("trn").type  # within migration mode both say "cuda"
 
 
-def _is_image(x) -> bool:
-    return isinstance(x, ir.IRNode) and len(x.get_size()) > 2
+def _is_batch(x) -> bool:
+    return isinstance(x, ir.IRNode) and len(x.get_size()) > 1
 
 
 def _in_one_format(_, *args, **kwargs):
-    """Images and their gradients as the images lie: channels last, or one channel after another."""
-    image = [x for x in args if _is_image(x)][-1]
-    stride = image.maybe_get_stride()
-    last = len(image.get_size()) == 4 and stride is not None and (
+    """Batches and their gradients as the batches lie: channels last, or one after another."""
+    batch = [x for x in args if _is_batch(x)][-1]
+    stride = batch.maybe_get_stride()
+    last = len(batch.get_size()) == 4 and stride is not None and (
         ir.get_stride_order(stride) == ir.NHWC_STRIDE_ORDER)
     kernel = ir.ExternKernel
     require = kernel.require_channels_last if last else kernel.require_contiguous
-    return tuple(require(x) if _is_image(x) else x for x in args), kwargs
+    return tuple(require(x) if _is_batch(x) else x for x in args), kwargs
 
 
 # Operators, and how their operands have to lie for a result to lie as a tracer expects it: where

@@ -122,7 +122,7 @@ refused mgpu_tune_gemm_in_file: there is nothing to tune | remove the call
 [torch]
 same device
 same Generator: torch.Generator("cuda") is trn's Philox generator with CUDA's 16-byte state
-adapted compile: Inductor's C++ loops on trn's queue; reduce-overhead replays graphs of inference
+adapted compile: Inductor's C++ loops on trn's queue; reduce-overhead replays graphs
 same _inductor.aot_compile _inductor.aoti_compile_and_package _inductor.aoti_load_package
 same autocast amp.autocast amp.GradScaler
 same load: any map_location; files saved on CUDA open as they are
