@@ -15,14 +15,8 @@
 #include <thread>
 #include <vector>
 
+#include "base/spin.h"
 #include "driver/driver.h"
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#define TRN_PAUSE() _mm_pause()
-#else
-#define TRN_PAUSE() std::this_thread::yield()
-#endif
 
 namespace trn::driver {
 namespace {
@@ -80,7 +74,7 @@ class Pool {
     work_on(job);
     // Helpers that never woke are told to stay away; those at work are waited for.
     job_.store(nullptr, std::memory_order_seq_cst);
-    while (inside_.load(std::memory_order_seq_cst)) TRN_PAUSE();
+    while (inside_.load(std::memory_order_seq_cst)) spin_pause();
   }
 
  private:
@@ -121,7 +115,7 @@ class Pool {
     do {
       for (int i = 0; i < 64; ++i) {
         if (epoch_.load(std::memory_order_relaxed) != seen) return;
-        TRN_PAUSE();
+        spin_pause();
       }
       std::this_thread::yield();
     } while (Clock::now() < until);

@@ -7,14 +7,8 @@
 #include <thread>
 #include <utility>
 
+#include "base/spin.h"
 #include "base/wait.h"
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#define TRN_PAUSE() _mm_pause()
-#else
-#define TRN_PAUSE() std::this_thread::yield()
-#endif
 
 namespace trn::driver {
 namespace {
@@ -58,13 +52,13 @@ bool spin(Done done, int microseconds) {
   using Clock = std::chrono::steady_clock;
   for (int i = 0; i < 200; ++i) {
     if (done()) return true;
-    TRN_PAUSE();
+    spin_pause();
   }
   const auto until = Clock::now() + std::chrono::microseconds(microseconds);
   do {
     for (int i = 0; i < 16; ++i) {
       if (done()) return true;
-      TRN_PAUSE();
+      spin_pause();
     }
     std::this_thread::yield();
   } while (Clock::now() < until);

@@ -71,6 +71,18 @@ void affine(const at::Tensor& out, const Planes& x, const at::Tensor& scale,
       .run(items, grain_for(x.planes.numel() / items * 2));
 }
 
+at::Tensor scale_of(const at::Tensor& invstd, const Optional& weight) {
+  return given(weight) ? invstd * weight->to(invstd.scalar_type()) : invstd;
+}
+
+void normalise_by(const at::Tensor& out, const Planes& in, const at::Tensor& mean,
+                  const at::Tensor& invstd, const Optional& weight, const Optional& bias) {
+  const at::Tensor scale = scale_of(invstd, weight);
+  const at::Tensor shift =
+      given(bias) ? at::addcmul(bias->to(mean.scalar_type()), mean, scale, -1) : -(mean * scale);
+  affine(out, in, scale, shift);
+}
+
 void input_gradient(const at::Tensor& out, const Planes& in, const Planes& grad,
                     const at::Tensor& mean, const at::Tensor& invstd, const at::Tensor& scale,
                     const at::Tensor& sum, const at::Tensor& dot) {
@@ -145,10 +157,7 @@ Result normalise(const at::Tensor& input, const Optional& weight, const Optional
     r.invstd = at::empty_like(r.mean);
   }
   if (input.numel() == 0 || (training && in.in_one())) return r;
-  const at::Tensor scale = given(weight) ? invstd * weight->to(stat) : invstd;
-  const at::Tensor shift =
-      given(bias) ? at::addcmul(bias->to(stat), mean, scale, -1) : -(mean * scale);
-  affine(r.out, in, scale, shift);
+  normalise_by(r.out, in, mean, invstd, weight, bias);
   return r;
 }
 
@@ -185,7 +194,7 @@ Gradients gradients(const at::Tensor& grad_out, const at::Tensor& input, const O
     std::tie(sum, dot) = sums_by_channel(in, grad.planes, mean.contiguous(), 0);
   if (mask[0] && !one) {
     g.input = at::empty_like(input, input.suggest_memory_format());
-    const at::Tensor scale = given(weight) ? invstd * weight->to(stat) : invstd;
+    const at::Tensor scale = scale_of(invstd, weight);
     if (input.numel() && !train) {
       affine(g.input, grad, scale, at::zeros_like(scale));
     } else if (input.numel()) {

@@ -47,8 +47,15 @@ std::pair<at::Tensor, at::Tensor> statistics(const Planes& in);
 void affine(const at::Tensor& out, const Planes& x, const at::Tensor& scale,
             const at::Tensor& shift, const at::Tensor& y = {}, const at::Tensor& other = {});
 
+// weight / deviation by channel; weight may be missing.
+at::Tensor scale_of(const at::Tensor& invstd, const Optional& weight);
+
+// (x - mean) / deviation * weight + bias by channel, into out, which has x's layout.
+void normalise_by(const at::Tensor& out, const Planes& in, const at::Tensor& mean,
+                  const at::Tensor& invstd, const Optional& weight, const Optional& bias);
+
 // The gradient of a batch normalised by its own statistics, in out, which has the input's layout.
-// scale: weight / deviation; sum and dot: the sums of grad and of grad * (x - mean), both divided
+// scale as scale_of gives it; sum and dot: the sums of grad and of grad * (x - mean), both divided
 // by the negated number of values a channel.
 void input_gradient(const at::Tensor& out, const Planes& in, const Planes& grad,
                     const at::Tensor& mean, const at::Tensor& invstd, const at::Tensor& scale,

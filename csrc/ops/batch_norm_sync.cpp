@@ -13,19 +13,6 @@ namespace {
 
 using Pair = std::tuple<at::Tensor, at::Tensor>;
 
-at::Tensor scale_of(const at::Tensor& invstd, const Optional& weight) {
-  return given(weight) ? invstd * weight->to(invstd.scalar_type()) : invstd;
-}
-
-void normalise(const at::Tensor& out, const at::Tensor& input, const Optional& weight,
-               const Optional& bias, const at::Tensor& mean, const at::Tensor& invstd) {
-  if (input.numel() == 0) return;
-  const at::Tensor scale = scale_of(invstd, weight);
-  const at::Tensor shift =
-      given(bias) ? at::addcmul(bias->to(mean.scalar_type()), mean, scale, -1) : -(mean * scale);
-  affine(out, Planes(input, input.suggest_memory_format()), scale, shift);
-}
-
 // Mean and 1 / deviation of parts [processes, channels] together, which moves the running
 // statistics; counts [processes]: the values a channel of each part.
 Pair merge(const at::Tensor& means, const at::Tensor& invstds, const Optional& running_mean,
@@ -65,17 +52,17 @@ Pair TRN_OP(batch_norm_gather_stats_with_counts)(const at::Tensor&, const at::Te
 at::Tensor TRN_OP(batch_norm_elemt)(const at::Tensor& input, const Optional& weight,
                                     const Optional& bias, const at::Tensor& mean,
                                     const at::Tensor& invstd, double) {
-  const at::Tensor out = at::empty_like(input, input.suggest_memory_format());
-  normalise(out, input, weight, bias, mean, invstd);
+  const at::MemoryFormat format = input.suggest_memory_format();
+  const at::Tensor out = at::empty_like(input, format);
+  if (input.numel()) normalise_by(out, Planes(input, format), mean, invstd, weight, bias);
   return out;
 }
 
 at::Tensor& TRN_OP(batch_norm_elemt_out)(const at::Tensor& input, const Optional& weight,
                                          const Optional& bias, const at::Tensor& mean,
-                                         const at::Tensor& invstd, double, at::Tensor& out) {
-  const at::Tensor dense = at::empty_like(input, input.suggest_memory_format());
-  normalise(dense, input, weight, bias, mean, invstd);
-  return out.resize_(input.sizes()).copy_(dense);
+                                         const at::Tensor& invstd, double eps, at::Tensor& out) {
+  return out.resize_(input.sizes())
+      .copy_(ops::batch_norm_elemt(input, weight, bias, mean, invstd, eps));
 }
 
 // Sums of grad and of grad * (x - mean), then the gradients of weight and bias.
