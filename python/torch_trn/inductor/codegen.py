@@ -8,6 +8,8 @@ from torch._inductor.codegen.wrapper import PythonWrapperCodegen, SubgraphPython
 from torch._inductor.codegen.wrapper_fxir import WrapperFxCodegen as WrapperFxCodegen
 from torch._inductor.virtualized import V
 
+from .devices import is_trn
+
 # Stands first in a kernel for trn. The same loop for the CPU, in the same graph, is another kernel.
 _QUEUED = "// Queued on trn.\n"
 
@@ -72,7 +74,7 @@ class _Launches:
     def _generate_kernel_call_helper(self, kernel_name, call_args, *, device=None, triton=True,
                                      **kwargs):
         device = device or V.graph.get_current_device_or_throw()
-        if triton or device.type != "trn":
+        if triton or not is_trn(device):
             return super()._generate_kernel_call_helper(
                 kernel_name, call_args, device=device, triton=triton, **kwargs)
         self.writeline(self.wrap_kernel_call(kernel_name, call_args))

@@ -10,6 +10,7 @@ from torch._inductor.virtualized import V
 
 from .cache_key import built
 from .codegen import is_on_the_host
+from .devices import is_trn
 from .launch import HEADERS
 
 DEVICE_TO_ATEN["trn"] = "at::kPrivateUse1"
@@ -48,7 +49,7 @@ class TrnCppWrapperCodegen(CppWrapperCpu):
     def _generate_kernel_call_helper(self, kernel_name, call_args, *, device=None, triton=True,
                                      arg_types=None, **kwargs):
         device = device or V.graph.get_current_device_or_throw()
-        if device.type == "trn":
+        if is_trn(device):
             super()._generate_kernel_call_helper(
                 "trn_launch", [f'"{kernel_name}"', f"&{kernel_name}", *call_args], device=device,
                 triton=False, arg_types=["", "", *arg_types], **kwargs)

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
+from .devices import is_trn
+
 _LN2 = math.log(2.0)  # logsumexp and maxima leave the operator in units of log 2
 _NO_BLOCKS = 1 << 30  # the block size of a block mask that masks nothing
 
@@ -29,7 +31,7 @@ def register_front() -> None:
 
     @functools.wraps(check)
     def validate(query: Tensor, key: Tensor, value: Tensor) -> None:
-        if query.device.type != "trn":
+        if not is_trn(query.device):
             check(query, key, value)
 
     front._validate_device = validate
@@ -213,7 +215,7 @@ def decompose(gm: fx.GraphModule) -> None:
     found = [(node, run) for target, run in ((higher.flex_attention, _forward),
                                                (higher.flex_attention_backward, _backward))
              for node in gm.graph.find_nodes(op="call_function", target=target)
-             if node.args[0].meta["val"].device.type == "trn"]
+             if is_trn(node.args[0].meta["val"].device)]
     for node, run in found:
         _inline(gm, node, *_trace(gm, node, run))
     if found:

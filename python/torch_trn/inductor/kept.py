@@ -10,11 +10,9 @@ import torch
 from torch._inductor import decomposition, ir, lowering
 from torch.utils import _pytree as pytree
 
+from .devices import is_trn
+
 aten = torch.ops.aten
-
-
-def _is_trn(device: torch.device) -> bool:
-    return device.type == torch.device("trn").type  # within migration mode both say "cuda"
 
 
 def _is_batch(x) -> bool:
@@ -47,7 +45,7 @@ KEPT = {
 
 def _on_trn(*args, **kwargs) -> bool:
     tensors = (a for a in pytree.arg_tree_leaves(*args, **kwargs) if isinstance(a, torch.Tensor))
-    return any(_is_trn(t.device) for t in tensors)
+    return any(is_trn(t.device) for t in tensors)
 
 
 def _decomposed_elsewhere(parts: Callable) -> Callable:
@@ -60,7 +58,7 @@ def _decomposed_elsewhere(parts: Callable) -> Callable:
 
 def _in_memory(x) -> bool:
     """Whether a node's values are in trn's memory already, so that no loop could make them."""
-    return _is_trn(x.get_device()) and ir.is_storage_and_layout(x)
+    return is_trn(x.get_device()) and ir.is_storage_and_layout(x)
 
 
 def _sums_columns(x, axis=None, keepdims=False, *, dtype=None) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import fx
 
+from .devices import is_trn
+
 
 def _device(node: fx.Node) -> torch.device | None:
     value = node.meta.get("val")
@@ -35,7 +37,7 @@ def move(gm: fx.GraphModule) -> None:
     moved: dict[tuple[fx.Node, torch.device], fx.Node] = {}
     for node in list(gm.graph.nodes):
         device = _device(node) if _takes_scalars(node) else None
-        if device is None or device.type != "trn":
+        if device is None or not is_trn(device):
             continue
         for scalar in filter(_is_host_scalar, node.all_input_nodes):
             if (scalar, device) not in moved:
