@@ -4,7 +4,10 @@
 #include <c10/core/DeviceGuard.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <fstream>
+#include <list>
+#include <map>
 #include <mutex>
 #include <set>
 
@@ -22,6 +25,35 @@ struct Live {
 };
 Live& live() {
   static auto* l = new Live;
+  return *l;
+}
+
+// What recorded packets have on the host, of graphs that went while replays were still queued.
+class Leftovers {
+ public:
+  struct Entry {
+    std::map<c10::StreamId, Event> ends;
+    std::vector<c10::Storage> kept;
+  };
+
+  // Takes an entry, which may be empty, and drops every one whose replays have run.
+  void exchange(Entry entry) {
+    std::list<Entry> done;  // goes after the lock: what is dropped may do anything
+    std::lock_guard lock(mutex_);
+    all_.push_back(std::move(entry));
+    for (auto it = all_.begin(); it != all_.end();) {
+      const auto here = it++;
+      if (std::ranges::all_of(here->ends, [](const auto& end) { return query(end.second); }))
+        done.splice(done.end(), all_, here);
+    }
+  }
+
+ private:
+  std::mutex mutex_;
+  std::list<Entry> all_;
+};
+Leftovers& leftovers() {
+  static auto* l = new Leftovers;
   return *l;
 }
 
@@ -111,6 +143,7 @@ void Graph::replay() {
     }
     submit(stream, fresh);
   }
+  if (!recording_->kept.empty()) record(ends_[stream.id()], stream, false);
 }
 
 void Graph::reset() {
@@ -126,6 +159,8 @@ void Graph::reset() {
     std::lock_guard lock(live().mutex);
     live().recordings.erase(&*recording_);
   }
+  leftovers().exchange({std::move(ends_), std::move(recording_->kept)});
+  ends_.clear();
   recording_.reset();
   ready_ = false;
   release_pool(device_, pool_);

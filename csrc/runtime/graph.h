@@ -3,10 +3,12 @@
 
 #include <ATen/core/GraphImplInterface.h>
 
+#include <map>
 #include <memory>
 #include <optional>
 
 #include "runtime/capture.h"
+#include "runtime/stream.h"
 
 namespace trn::runtime {
 
@@ -40,6 +42,7 @@ class Graph final : public at::GraphImplInterface {
   c10::MempoolId_t pool_{0, 0};
   std::unique_ptr<Capture> capture_;
   std::optional<Recording> recording_;
+  std::map<c10::StreamId, Event> ends_;  // of the last replay on each stream
 };
 
 // Whether a live graph's launches name an address in [begin, begin + bytes).

@@ -1,6 +1,7 @@
 """mode="reduce-overhead": inference is recorded as a graph, and replayed with what is passed."""
 
 import copy
+import gc
 import warnings
 
 import pytest
@@ -214,6 +215,44 @@ def test_a_backward_may_write_into_what_was_saved(replays):
         assert twice.tolist() == [2.0 * i] * 3 and part.tolist() == [2.0 * i] * 2
         del twice, part
     assert sum(replays) >= 3
+
+
+@pytest.mark.filterwarnings("error:mode=.reduce-overhead")
+def test_layers_that_share_their_code(replays):
+    """Parameters of other layers are other places, not inputs that move."""
+    class Layer(torch.nn.Linear):
+        def forward(self, x):
+            return super().forward(x).sin() + x
+
+    here = [Layer(8, 8) for _ in range(6)]
+    there = copy.deepcopy(torch.nn.ModuleList(here)).to("trn")
+    compiled = [torch.compile(m, mode="reduce-overhead") for m in there]
+    for _ in range(4):
+        x = torch.randn(3, 8)
+        for layers, device in ((here, "cpu"), (compiled, "trn")):
+            y = x.to(device)
+            for layer in layers:
+                y = layer(y)
+            y.square().sum().backward()
+    for a, b in zip(there.parameters(), torch.nn.ModuleList(here).parameters(), strict=True):
+        torch.testing.assert_close(a.grad.cpu(), b.grad, atol=1e-4, rtol=1e-4)
+    assert sum(replays) > 3 * 6 and len(replays) <= 5 * 6
+
+
+def test_memory_goes_with_the_model(replays):
+    torch.trn.synchronize()
+    before = torch.trn.memory_allocated()
+    net = torch.nn.Sequential(torch.nn.Linear(512, 512), torch.nn.Tanh()).to("trn")
+    compiled = torch.compile(net, mode="reduce-overhead")
+    for _ in range(4):
+        compiled(torch.randn(256, 512, device="trn")).sum().backward()
+        net.zero_grad()
+    assert sum(replays) >= 4
+    del net, compiled
+    torch._dynamo.reset()
+    gc.collect()
+    torch.trn.synchronize()
+    assert torch.trn.memory_allocated() - before < 1 << 16
 
 
 def test_dropout_of_a_training_changes(replays):

@@ -299,3 +299,17 @@ def test_mem_pool():
     key = pool.id
     del x, pool
     assert all(s["segment_pool_id"] != key for s in trn.memory_snapshot())
+
+
+def test_host_memory_stays_until_queued_replays_have_run():
+    host = torch.ones(1000).pin_memory()
+    x, y = torch.randn(1500, 1500, device="trn"), torch.zeros(1000, device="trn")
+    graph = torch.trn.TRNGraph()
+    with torch.trn.graph(graph):
+        y.copy_(host, non_blocking=True)
+    for _ in range(3):
+        x = x @ x  # the replay is queued behind these
+    graph.replay()
+    del graph, host
+    others = [torch.zeros(1000).pin_memory() for _ in range(4)]
+    assert others and y.tolist() == [1] * 1000

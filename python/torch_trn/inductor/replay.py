@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import collections
+import itertools
 import threading
 import warnings
 import weakref
@@ -17,12 +17,15 @@ from torch._inductor.compile_fx import (
 
 from .. import trn
 
-# Inputs that keep moving, or sizes that keep changing, between more are not worth graphs.
-_MOST_RECORDINGS = 4
+# Of one function: graphs that are in use at the same time, sets of inputs, numbers it is called
+# with, before more graphs are not worth it.
+_MOST_AT_ONCE = 4
+_MOST_RECORDINGS = 32
 _MOST_SIZES = 8
 
-# Where results lie that graphs leave in their memory: a backward's graph reads them there.
-_in_graphs: collections.Counter[int] = collections.Counter()
+# Storages that stay where they are: of parameters, and of results that graphs leave in their memory
+# for a backward's graph to read there. With each, the recordings that read it.
+_readers: dict[int, weakref.WeakSet[_Recording]] = {}
 
 
 def _on_device(argument) -> bool:
@@ -34,6 +37,16 @@ def _place(argument) -> int | float:
     if _on_device(argument):
         return argument.data_ptr()
     return argument.item() if isinstance(argument, torch.Tensor) else argument
+
+
+def _is_fixed(argument) -> bool:
+    return _on_device(argument) and (isinstance(argument, torch.nn.Parameter)
+                                     or argument.untyped_storage()._cdata in _readers)
+
+
+def _signature(inputs: Sequence, moving: Collection[int]) -> tuple:
+    """What a graph that copies the inputs at `moving` takes for given."""
+    return tuple(t.shape if i in moving else _place(t) for i, t in enumerate(inputs))
 
 
 def _fill(to: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
@@ -60,9 +73,8 @@ class _Recording:
 
     def __init__(self, call: Callable, inputs: Sequence, moving: Collection[int],
                  visible: Collection[int] | None, backward: bool) -> None:
-        self.places = [_place(t) for t in inputs]
         self.own = {i: _copy(inputs[i]) for i in sorted(moving)}
-        self.graph = trn.TRNGraph()
+        self.graph: trn.TRNGraph | None = trn.TRNGraph()
         read = [self.own.get(i, t) for i, t in enumerate(inputs)]
         with trn.graph(self.graph):
             outputs = call(list(read))
@@ -73,9 +85,21 @@ class _Recording:
         self._results = [self._result(output, elsewhere, visible is None or i in visible)
                          for i, output in enumerate(outputs)]
         self._counts = self._users()
-        places = [s.data_ptr() for s in self._left]
-        _in_graphs.update(places)
-        weakref.finalize(self, _in_graphs.subtract, places)
+        parameters = [t for t in inputs if isinstance(t, torch.nn.Parameter)]
+        self._fixed = [s._cdata for s in (*self._left, *(t.untyped_storage() for t in parameters))]
+        for storage in self._fixed:
+            _readers.setdefault(storage, weakref.WeakSet())
+        for t in filter(_on_device, inputs):
+            _readers.get(t.untyped_storage()._cdata, set()).add(self)
+        self._parameters = [weakref.ref(t, self._release) for t in parameters]
+
+    def _release(self, _=None) -> None:
+        """Gives the memory back when a model that it belongs to is gone."""
+        self.graph, fixed = None, self._fixed
+        self.own, self._left, self._results, self._fixed = {}, [], [], []
+        for storage in fixed:
+            for reader in list(_readers.pop(storage, ())):
+                reader._release()
 
     def _result(self, output, read: dict[int, torch.Tensor],
                 visible: bool) -> Callable[[Sequence], object]:
@@ -101,16 +125,7 @@ class _Recording:
 
     def free(self) -> bool:
         """Whether nobody has results any more that the next replay would overwrite."""
-        return self._users() == self._counts
-
-    def moved(self, inputs: Sequence) -> set[int]:
-        """The inputs that the graph does not copy and that lie elsewhere now."""
-        return {i for i, t in enumerate(inputs)
-                if i not in self.own and _place(t) != self.places[i]}
-
-    def fits(self, inputs: Sequence) -> bool:
-        return not self.moved(inputs) and all(inputs[i].shape == t.shape
-                                              for i, t in self.own.items())
+        return self.graph is not None and self._users() == self._counts
 
     def replay(self, inputs: Sequence, mutated: Collection[int]) -> tuple:
         for i, t in self.own.items():
@@ -140,8 +155,10 @@ class Replayed:
         self._visible = visible
         self._mutated = frozenset(mutated)
         self._backward = backward
-        # By stream and numbers: where the inputs lay, the graphs.
+        # By stream and numbers: where inputs lay, and what graphs copy.
         self._seen: dict[tuple, list[int | float]] = {}
+        self._moving: dict[tuple, list[frozenset[int]]] = {}
+        # By that, what is copied, and the signature.
         self._recordings: dict[tuple, list[_Recording]] = {}
         self._lock = threading.Lock()
         self._plain = False
@@ -162,42 +179,52 @@ class Replayed:
         if any(isinstance(t, torch.Tensor) and t.dim() for t in hosts):
             return self._give_up("an input is on another device")
         key = (trn.current_stream().stream_id, *map(_place, hosts))
-        recordings = self._recordings.get(key, [])
-        fitting = [r for r in recordings if r.fits(inputs)]
-        for recording in fitting:
-            if recording.free():
-                return recording
-        if len(recordings) == _MOST_RECORDINGS:
-            return None if fitting else self._give_up("its inputs keep moving")
-        if not recordings and len(self._recordings) == _MOST_SIZES:
+        for moving in self._moving.get(key, []):
+            fitting = self._recordings.get((key, moving, _signature(inputs, moving)), [])
+            for recording in fitting:
+                if recording.free():
+                    return recording
+            if len(fitting) == _MOST_AT_ONCE:
+                return None
+            if fitting:
+                return self._record(key, inputs, moving)
+        if key not in self._moving and len(self._moving) == _MOST_SIZES:
             return self._give_up("it is called with too many sizes")
-        moving = self._moving(key, inputs)
-        if moving is None:
+        moving = self._moved(key, inputs)
+        return None if moving is None else self._record(key, inputs, moving)
+
+    def _moved(self, key: tuple, inputs: list) -> frozenset[int] | None:
+        """The inputs that a new graph has to copy; None at a first call, when that is unknown."""
+        if len(self._seen) > _MOST_SIZES**2:  # sizes that do not come again
+            self._seen.clear()
+        before = self._seen.get(key)
+        places = self._seen[key] = [_place(t) for t in inputs]
+        if before is None:
             return None
+        moved = {i for i, (a, b) in enumerate(zip(before, places, strict=True)) if a != b}
+        moved = frozenset(i for i in moved if not _is_fixed(inputs[i]))
+        return moved.union(*self._moving.get(key, []))
+
+    def _record(self, key: tuple, inputs: list, moving: frozenset[int]) -> _Recording | None:
+        self._recordings = {place: alive for place, all_ in self._recordings.items()
+                            if (alive := [r for r in all_ if r.graph])}
+        if sum(len(r) for p, r in self._recordings.items() if p[0] == key) == _MOST_RECORDINGS:
+            return self._give_up("its inputs keep moving")
         try:
             made = _Recording(self._call, inputs, moving, self._visible, self._backward)
         except RuntimeError as error:
             return self._give_up(str(error).splitlines()[0])
-        self._recordings.setdefault(key, []).append(made)
+        known = self._moving.setdefault(key, [])
+        if moving not in known:
+            known.append(moving)
+        place = (key, moving, _signature(inputs, moving))
+        self._recordings.setdefault(place, []).append(made)
         return made
-
-    def _moving(self, key: tuple, inputs: list) -> set[int] | None:
-        """The inputs that a new graph has to copy; None at a first call, when that is unknown."""
-        recordings = self._recordings.get(key)
-        if recordings:
-            moving = recordings[-1].moved(inputs) | set(recordings[-1].own)
-        else:
-            if len(self._seen) > _MOST_SIZES**2:  # sizes that do not come again
-                self._seen.clear()
-            before = self._seen.get(key)
-            places = self._seen[key] = [_place(t) for t in inputs]
-            if before is None:
-                return None
-            moving = {i for i, (a, b) in enumerate(zip(before, places, strict=True)) if a != b}
-        return {i for i in moving if not _in_graphs[_place(inputs[i])]}
 
     def _give_up(self, why: str) -> None:
         self._plain = True
+        for recording in itertools.chain(*self._recordings.values()):
+            recording._release()
         self._recordings.clear()
         warnings.warn(f'mode="reduce-overhead" runs a function without a graph: {why}',
                       stacklevel=2)
