@@ -67,7 +67,8 @@ def main(header: str, source: str) -> None:
         declarations.append(declared)
         definitions.append(defined)
         headers.add(f"#include <ATen/ops/{function.root_name}.h>")
-    Path(header).parent.mkdir(parents=True, exist_ok=True)
+    for path in (header, source):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(header).write_text(HEADER.format(functions="\n".join(declarations)))
     Path(source).write_text(SOURCE.format(
         headers="\n".join(sorted(headers)), functions="\n".join(definitions)))
