@@ -6,6 +6,7 @@ namespace trn {
 namespace {
 
 constexpr int kIterations = 50;  // Q L steps for each eigenvalue before it counts as failed
+constexpr int kPatience = 10;    // of these, before what the matrix's norm rounds off is left out
 
 // Copies the triangle that counts below the diagonal.
 template <class T>
@@ -91,10 +92,21 @@ template <class T>
 int64_t solve_tridiagonal(real_t<T>* d, real_t<T>* e, int64_t n, Matrix<T>* z) {
   using R = real_t<T>;
   int64_t missing = 0;
+  R norm = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const R most = m_fabs(d[i]) > m_fabs(e[i]) ? m_fabs(d[i]) : m_fabs(e[i]);
+    norm = norm < most ? most : norm;
+  }
   for (int64_t l = 0; l < n; ++l) {
     for (int step = 0;; ++step) {
+      // Of a matrix without full rank the rest is rounding errors, among which none is small beside
+      // its neighbours.
+      const R noise = step < kPatience ? R(0) : norm;
+      const auto small = [&](int64_t i) {
+        return m_fabs(e[i]) <= epsilon<T>() * (m_fabs(d[i]) + m_fabs(d[i + 1]) + noise);
+      };
       int64_t m = l;
-      while (m + 1 < n && !(m_fabs(e[m]) <= epsilon<T>() * (m_fabs(d[m]) + m_fabs(d[m + 1])))) ++m;
+      while (m + 1 < n && !small(m)) ++m;
       if (m == l) break;
       if (step == kIterations) {
         ++missing;

@@ -1,5 +1,6 @@
 // The kernels of special.def.
 #include "bessel.h"
+#include "beta.h"
 #include "elementwise_rows.h"
 #include "gamma.h"
 #include "polynomials.h"

@@ -87,6 +87,16 @@ at::Tensor TRN_OP(empty_strided)(at::IntArrayRef size, at::IntArrayRef stride,
       at::TensorOptions().dtype(dtype).layout(layout).device(device).pinned_memory(pin_memory));
 }
 
+// Zeros without memory, for forward-mode derivatives: operators ask for the key, not the contents.
+at::Tensor TRN_OP(_efficientzerotensor)(at::IntArrayRef size, std::optional<at::ScalarType> dtype,
+                                        std::optional<at::Layout>, std::optional<at::Device> device,
+                                        std::optional<bool>) {
+  at::native::ZeroTensorAllocator nothing(device_of_options(device));
+  return at::detail::empty_generic(
+      size, &nothing, kKeys | c10::DispatchKeySet(c10::DispatchKey::ZeroTensor),
+      dtype.value_or(at::get_default_dtype_as_scalartype()), std::nullopt);
+}
+
 const at::Tensor& TRN_OP(resize_)(const at::Tensor& self, at::IntArrayRef size,
                                   std::optional<at::MemoryFormat> memory_format) {
   const int64_t old_bytes = static_cast<int64_t>(self.storage().nbytes());

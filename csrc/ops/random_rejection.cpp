@@ -13,7 +13,8 @@ namespace {
 using Generator = std::optional<at::Generator>;
 
 const Family standard_gamma("standard_gamma"), poisson_family("poisson"),
-    binomial_family("binomial"), gamma_grad("standard_gamma_grad");
+    binomial_family("binomial"), gamma_grad("standard_gamma_grad"),
+    dirichlet_grad("dirichlet_grad");
 
 // The least normal number of a floating-point type.
 double least_normal(at::ScalarType t) {
@@ -72,6 +73,19 @@ at::Tensor TRN_OP(_standard_gamma_grad)(const at::Tensor& self, const at::Tensor
   at::Tensor result = at::empty_like(self);
   auto iter = at::TensorIterator::borrowing_binary_op(result, self, output);
   map(iter, gamma_grad, 2000);
+  return result;
+}
+
+at::Tensor TRN_OP(_dirichlet_grad)(const at::Tensor& x, const at::Tensor& alpha,
+                                   const at::Tensor& total) {
+  at::Tensor result = at::empty_like(x);
+  auto iter = at::TensorIteratorConfig()
+                  .add_output(result)
+                  .add_const_input(x)
+                  .add_const_input(alpha)
+                  .add_const_input(total)
+                  .build();
+  map(iter, dirichlet_grad, 4000);
   return result;
 }
 

@@ -1,11 +1,24 @@
 // What sparse tensors need of the device itself; the rest is PyTorch's own (codegen/layouts.py).
 #include <ATen/ExpandUtils.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/native/DispatchStub.h>
+#include <ATen/ops/_coalesce_ops.h>
+#include <ATen/ops/_sparse_coo_tensor_unsafe.h>
+#include <ATen/ops/add_ops.h>
+#include <ATen/ops/addmm_ops.h>
+#include <ATen/ops/addmv_ops.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/resize_as_sparse.h>
+#include <ATen/ops/result_type.h>
+#include <ATen/ops/searchsorted.h>
+#include <ATen/ops/sparse_mask_ops.h>
+#include <ATen/ops/unique_consecutive.h>
 #include <ATen/ops/zeros.h>
 #include <torch/library.h>
 
 #include "ops/op.h"
+#include "sparse.structured.h"
 
 namespace trn::ops {
 namespace {
@@ -39,8 +52,8 @@ at::Tensor& addmm_out(const at::Tensor& self, const at::Tensor& sparse, const at
   return out.copy_(result);
 }
 
-at::Tensor addmm(const at::Tensor& self, const at::Tensor& sparse, const at::Tensor& dense,
-                 const at::Scalar& beta, const at::Scalar& alpha) {
+at::Tensor product_and(const at::Tensor& self, const at::Tensor& sparse, const at::Tensor& dense,
+                       const at::Scalar& beta, const at::Scalar& alpha) {
   at::Tensor out = at::empty({0}, dense.options());
   return addmm_out(self, sparse, dense, beta, alpha, out);
 }
@@ -50,13 +63,159 @@ at::Tensor& addmm_(at::Tensor& self, const at::Tensor& sparse, const at::Tensor&
   return addmm_out(self, sparse, dense, beta, alpha, self);
 }
 
+bool is_compressed(const at::Tensor& t) {
+  return t.layout() == at::kSparseCsr || t.layout() == at::kSparseCsc;
+}
+
+// The same for matrices of compressed rows or columns, on either side of a dense one.
+at::Tensor& addmm_compressed_out(const at::Tensor& self, const at::Tensor& mat1,
+                                 const at::Tensor& mat2, const at::Scalar& beta,
+                                 const at::Scalar& alpha, at::Tensor& out) {
+  const bool dense = self.layout() == at::kStrided && out.layout() == at::kStrided;
+  if (dense && is_compressed(mat1) && mat2.layout() == at::kStrided)
+    return addmm_out(self, mat1.to_sparse(), mat2, beta, alpha, out);
+  if (dense && mat1.layout() == at::kStrided && is_compressed(mat2)) {
+    const auto added = at::expand_size(self, {mat1.size(0), mat2.size(1)}, "addmm_out");
+    const at::Tensor turned = product_and(added->t(), mat2.to_sparse().t(), mat1.t(), beta, alpha);
+    out.resize_(added->sizes());
+    return out.copy_(turned.t());
+  }
+  fallback<at::_ops::addmm_out>("no factor or result is dense", self, mat1, mat2, beta, alpha, out);
+  return out;
+}
+
+at::Tensor& addmv_compressed_out(const at::Tensor& self, const at::Tensor& mat,
+                                 const at::Tensor& vec, const at::Scalar& beta,
+                                 const at::Scalar& alpha, at::Tensor& out) {
+  if (!is_compressed(mat)) {
+    fallback<at::_ops::addmv_out>("blocks of a matrix", self, mat, vec, beta, alpha, out);
+    return out;
+  }
+  const auto added = at::expand_size(self, {mat.size(0)}, "addmv_out");
+  const at::Tensor column =
+      product_and(added->unsqueeze(1), mat.to_sparse(), vec.unsqueeze(1), beta, alpha);
+  out.resize_({mat.size(0)});
+  return out.copy_(column.squeeze(1));
+}
+
+// indices [dimensions, elements] -> the place of each element in a dense tensor of `sizes`.
+at::Tensor flatten_indices(const at::Tensor& indices, at::IntArrayRef sizes) {
+  at::Tensor place = at::zeros({indices.size(1)}, indices.options().dtype(at::kLong));
+  int64_t stride = 1;
+  for (auto d = static_cast<int64_t>(sizes.size()) - 1; d >= 0; stride *= sizes[d--])
+    place.add_(indices[d], stride);
+  return place;
+}
+
+// The inverse: places [elements] -> indices [dimensions, elements].
+at::Tensor unflatten_indices(at::Tensor place, at::IntArrayRef sizes) {
+  const at::Tensor indices =
+      at::empty({static_cast<int64_t>(sizes.size()), place.size(0)}, place.options());
+  for (auto d = static_cast<int64_t>(sizes.size()) - 1; d >= 0; --d) {
+    indices[d].copy_(place.remainder(sizes[d]));
+    place = place.div(sizes[d], "floor");
+  }
+  return indices;
+}
+
+// Elements in order, those of one place added up. Waits for their number, as CUDA's does.
+at::Tensor coalesce(const at::Tensor& self) {
+  if (self.scalar_type() == at::kBool)
+    return fallback<at::_ops::_coalesce>("truth values are not added", self);
+  const at::IntArrayRef sizes = self.sizes().slice(0, self.sparse_dim());
+  const at::Tensor values = self._values();
+  const auto [place, order] = flatten_indices(self._indices(), sizes).sort(true, 0, false);
+  const auto [places, number, count] = at::unique_consecutive(place, true);
+  std::vector<int64_t> shape = values.sizes().vec();
+  shape[0] = places.size(0);
+  const at::Tensor sums = at::zeros(shape, values.options());
+  sums.index_add_(0, number, values.index_select(0, order));
+  return at::_sparse_coo_tensor_unsafe(unflatten_indices(places, sizes), sums, self.sizes())
+      ._coalesced_(true);
+}
+
+// What self has where mask has elements.
+at::Tensor sparse_mask(const at::Tensor& self, const at::Tensor& mask) {
+  if (self.layout() != at::kStrided || !mask.is_sparse() || !mask.sparse_dim())
+    return fallback<at::_ops::sparse_mask>("elements of two sparse tensors", self, mask);
+  TORCH_CHECK(self.sizes().equals(mask.sizes()),
+              "sparse_mask(): operands have incompatible sizes; "
+              "self has size ",
+              self.sizes(), " but mask has size ", mask.sizes());
+  const at::Tensor indices = mask._indices();
+  const int64_t dims = mask.sparse_dim();
+  const at::Tensor values =
+      self.flatten(0, dims - 1)
+          .index_select(0, flatten_indices(indices, mask.sizes().slice(0, dims)));
+  return at::_sparse_coo_tensor_unsafe(indices.clone(), values, mask.sizes())
+      ._coalesced_(mask.is_coalesced());
+}
+
+// self + alpha * other, of which at least one is sparse.
+at::Tensor& add_out(const at::Tensor& self, const at::Tensor& other, const at::Scalar& alpha,
+                    at::Tensor& out) {
+  if (!self.is_sparse() && other.is_sparse() && !out.is_sparse() &&
+      self.sizes().equals(other.sizes())) {
+    const int64_t dims = other.sparse_dim();
+    const at::Tensor place = flatten_indices(other._indices(), other.sizes().slice(0, dims));
+    const auto type = at::result_type(self, other);
+    const at::Tensor sum = self.to(type, false, true, at::MemoryFormat::Contiguous);
+    if (dims) sum.flatten(0, dims - 1).index_add_(0, place, other._values().to(type), alpha);
+    else sum.add_(other._values().sum(0), alpha);
+    out.resize_(sum.sizes());
+    return out.copy_(sum);
+  }
+  fallback<at::_ops::add_out>("both are sparse", self, other, alpha, out);
+  return out;
+}
+
 TORCH_LIBRARY_IMPL(aten, SparsePrivateUse1, m) {
   m.impl("_copy_from_and_resize", &write_back);
-  m.impl("addmm", &addmm);
+  m.impl("_coalesce", &coalesce);
+  m.impl("add.out", &add_out);
+  m.impl("sparse_mask", &sparse_mask);
+  m.impl("addmm", &product_and);
   m.impl("addmm_", &addmm_);
   m.impl("addmm.out", &addmm_out);
 }
-TORCH_LIBRARY_IMPL(aten, SparseCsrPrivateUse1, m) { m.impl("_copy_from_and_resize", &write_back); }
+TORCH_LIBRARY_IMPL(aten, SparseCsrPrivateUse1, m) {
+  m.impl("_copy_from_and_resize", &write_back);
+  m.impl("addmm.out", &addmm_compressed_out);
+  m.impl("addmv.out", &addmv_compressed_out);
+}
 
 }  // namespace
+
+// self: sorted rows [elements] of a matrix of `size` rows -> where each begins [size + 1].
+TRN_IMPL_FUNC(_convert_indices_from_coo_to_csr_out)
+(const at::Tensor& self, int64_t size, bool out_int32, const at::Tensor& out) {
+  out.copy_(at::searchsorted(self, at::arange(size + 1, self.options()), out_int32));
+}
+
+// crow [..., rows + 1] and col [..., elements] -> [batch dimensions + 2, elements of all batches].
+TRN_IMPL_FUNC(_convert_indices_from_csr_to_coo_out)
+(const at::Tensor& crow_indices, const at::Tensor& col_indices, bool out_int32, bool transpose,
+ const at::Tensor& out) {
+  if (out.numel() == 0) return;
+  const int64_t last = out.size(0) - 1;
+  const at::Tensor place =
+      at::arange(col_indices.size(-1), crow_indices.options()).expand(col_indices.sizes());
+  const at::Tensor row = at::searchsorted(crow_indices, place.contiguous(), out_int32, true) - 1;
+  out[transpose ? last : last - 1].copy_(row.flatten());
+  out[transpose ? last - 1 : last].copy_(col_indices.flatten());
+  for (int64_t d = 0; d < last - 1; ++d) {
+    std::vector<int64_t> shape(col_indices.dim(), 1);
+    shape[d] = -1;
+    const at::Tensor number = at::arange(col_indices.size(d), out.options()).view(shape);
+    out[d].copy_(number.expand(col_indices.sizes()).flatten());
+  }
+}
+
 }  // namespace trn::ops
+
+// PyTorch does not install the header that declares this one.
+namespace at::native {
+using flatten_indices_fn = Tensor (*)(const Tensor&, IntArrayRef);
+DECLARE_DISPATCH(flatten_indices_fn, flatten_indices_stub)
+REGISTER_PRIVATEUSE1_DISPATCH(flatten_indices_stub, &trn::ops::flatten_indices)
+}  // namespace at::native

@@ -81,6 +81,18 @@ def test_default_tensor_type():
         torch.set_default_dtype(torch.float32)
 
 
+def test_optimizers_are_made_under_a_default_tensor_type(python):
+    result = python(
+        "import torch, torch_trn.migrate\n"
+        "torch.set_default_tensor_type('torch.cuda.FloatTensor')\n"
+        "layer = torch.nn.Linear(2, 2)\n"
+        "optimizer = torch.optim.Adam(layer.parameters())\n"
+        "layer(torch.ones(1, 2)).sum().backward()\n"
+        "optimizer.step()\n"
+        "assert layer.weight.is_cuda and torch.compile(layer)(torch.ones(1, 2)).is_cuda\n")
+    assert result.returncode == 0, result.stderr
+
+
 def test_tensor_follows_the_default_tensor_type():
     there = torch.ones(3)
     constructor = torch.Tensor.__new__

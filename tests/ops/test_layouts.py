@@ -95,6 +95,31 @@ class TestSparse:
         with pytest.raises(RuntimeError, match="Expected dim 0 size"):
             sparse.to("trn") @ torch.ones(DENSE.size(1) + 1, 2, device="trn")
 
+    @pytest.mark.parametrize("layout", ["csr", "csc"])
+    def test_compressed_by_dense(self, ran, no_fallback, layout):
+        table, start = torch.randn(DENSE.size(1), 3), torch.randn(DENSE.size(0), 3)
+        there = MAKERS[layout](DENSE).to("trn")
+        same(there @ table.to("trn"), DENSE @ table)
+        same(table.T.to("trn") @ there.t(), table.T @ DENSE.T)
+        same(torch.mv(there, table[:, 0].to("trn")), DENSE @ table[:, 0])
+        same(torch.addmm(start.to("trn"), there, table.to("trn"), beta=0.5, alpha=2),
+             torch.addmm(start, DENSE, table, beta=0.5, alpha=2))
+        leaf = table.to("trn").requires_grad_()
+        (there @ leaf).square().sum().backward()
+        same(leaf.grad, 2 * DENSE.T @ (DENSE @ table))
+
+    def test_conversions_between_layouts(self, ran, no_fallback):
+        batch = torch.stack([DENSE, DENSE.roll(1)])
+        batch[1, 0, 0] = 0 if batch[1].count_nonzero() > DENSE.count_nonzero() else batch[1, 0, 0]
+        for dense in (DENSE, batch):
+            for make in (MAKERS["csr"], MAKERS["csc"]):
+                there, here = make(dense).to("trn"), make(dense)
+                for change in (torch.Tensor.to_sparse_csr, torch.Tensor.to_sparse_csc,
+                               lambda t: t.to_sparse(), lambda t: t.transpose(-1, -2)):
+                    same(change(there), change(here))
+        same(DENSE.to_sparse().to("trn").to_sparse_csr(), DENSE)
+        same(DENSE.to_sparse().to("trn").to_sparse_csc(), DENSE)
+
     def test_what_falls_back_is_counted(self):
         torch.trn.reset_fallback_stats()
         up = DENSE.to_sparse().to("trn")
@@ -102,7 +127,7 @@ class TestSparse:
         report = torch.trn.fallback_report()
         assert report["aten::_sparse_softmax"] == 1
 
-    def test_sparse_gradients_train(self):
+    def test_sparse_gradients_train(self, ran, no_fallback):
         def step(device, optimizer):
             torch.manual_seed(0)
             table = torch.nn.Embedding(5, 3, sparse=True).to(device)

@@ -135,6 +135,16 @@ def test_eigh(square, uplo):
     near(on_trn(L.eigvalsh, a), values)
 
 
+@pytest.mark.parametrize("n, rank", [(64, 2), (96, 4), (128, 64), (256, 2), (256, 128), (512, 1)])
+def test_eigh_of_few_samples(dtype, n, rank):
+    x = matrix(dtype, rank, n).abs().to(dtype)
+    a = x.mH @ x
+    values, vectors = on_trn(L.eigh, a)
+    unitary(vectors)
+    near(vectors * values.unsqueeze(-2) @ vectors.mH, a)
+    near(on_trn(L.eigvalsh, a), values)
+
+
 @pytest.mark.parametrize("full", [False, True])
 def test_svd(square, full):
     low_rank = square[..., :2] @ square[..., :2, :]

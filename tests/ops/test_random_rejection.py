@@ -2,8 +2,10 @@
 
 import math
 
+import numpy
 import pytest
 import torch
+from scipy import special, stats
 from torch_trn import _C
 
 pytestmark = pytest.mark.usefixtures("native")
@@ -101,3 +103,24 @@ def test_gradient_of_gamma():
         x = (alpha + k * alpha.sqrt()).clamp(min=1e-3)
         got = torch._standard_gamma_grad(alpha.to("trn"), x.to("trn")).cpu()
         torch.testing.assert_close(got, torch._standard_gamma_grad(alpha, x), rtol=2e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_dirichlet_gradient(dtype):
+    alpha = torch.tensor([0.02, 0.3, 1.0, 2.5, 7.0, 40.0, 900.0], dtype=torch.float64)
+    alpha, beta, x = torch.broadcast_tensors(alpha[:, None, None], alpha[None, :, None],
+                                             torch.tensor([0.0, 1e-6, 0.02, 0.3, 0.5, 0.8, 0.999]))
+    x, total = x.double(), (alpha + beta).contiguous()
+    got = torch._dirichlet_grad(*(t.to(dtype).contiguous().to("trn") for t in (x, alpha, total)))
+    # d/dalpha of the distribution function, by differences, over the density.
+    a, b, v = alpha.numpy(), beta.numpy(), x.numpy()
+    h = 2e-5 * a
+    below, above = (special.betainc(a + s * h, b, v) for s in (-1, 1))
+    over, under = (special.betainc(b, a + s * h, 1 - v) for s in (-1, 1))
+    slope = torch.from_numpy(numpy.where(below < 0.5, above - below, over - under) / (2 * h))
+    with numpy.errstate(all="ignore"):
+        want = -slope / torch.from_numpy(stats.beta(a, b).pdf(v)) / (1 - x)
+    sure = want.isfinite() & (slope.abs() > 1e-200)
+    assert sure.float().mean() > 0.5
+    torch.testing.assert_close(got.cpu().double()[sure], want[sure], rtol=1e-4, atol=1e-9)
+    assert got[(x == 0).to("trn")].eq(0).all()

@@ -83,6 +83,9 @@ class DefaultType:
         return set_default_tensor_type
 
     def _to_trn(self) -> None:
+        # Looks at the constructor when it is imported, as the first optimizer does.
+        import torch._dynamo.polyfills.tensor
+
         torch.set_default_device("cuda")
         if self._constructor is None:
             self._constructor = Patch(torch.Tensor, "__new__",
