@@ -213,6 +213,10 @@ int64_t TRN_OP(_fused_sdp_choice)(const at::Tensor& query, const at::Tensor& key
   const bool math_first = math && at::globalContext().sDPPriorityOrder()[0] == at::SDPBackend::math;
   const char* reason = obstacle(query, key, value, attn_mask, is_causal);
   if (!reason && query.sym_size(1) != key.sym_size(1) && !enable_gqa) reason = "heads differ";
+  // torch.func has rules of batching and of forward derivatives for the operators of math alone.
+  if (!reason &&
+      c10::impl::tls_is_dispatch_key_included(c10::DispatchKey::FuncTorchDynamicLayerBackMode))
+    reason = "a transform of torch.func";
   if (fused && !reason && !math_first) return static_cast<int64_t>(at::SDPBackend::overrideable);
   if (math) return static_cast<int64_t>(at::SDPBackend::math);
   TORCH_CHECK(!fused || !reason,

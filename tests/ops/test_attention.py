@@ -299,3 +299,17 @@ def test_multihead_attention_in_inference(need_weights):
         assert (a is None) == (b is None)
         if a is not None:
             torch.testing.assert_close(a.cpu(), b, rtol=1e-4, atol=1e-5)
+
+
+def test_transforms_of_torch_func(ran, no_fallback):
+    def loss(x):
+        return F.scaled_dot_product_attention(x[None], x[None] * 2, x[None]).square().sum()
+
+    x = torch.randn(3, 2, 4, 8)
+    for transform in (lambda x: torch.func.vmap(torch.func.grad(loss))(x),
+                      lambda x: torch.func.vmap(loss)(x)):
+        torch.testing.assert_close(transform(x.to("trn")).cpu(), transform(x), rtol=1e-4, atol=1e-4)
+    # Forward derivatives, which the CPU's kernel has none of: along x by reverse mode instead.
+    along = torch.func.jvp(loss, (x[0].to("trn"),), (x[1].to("trn"),))[1]
+    torch.testing.assert_close(along.cpu(), (torch.func.grad(loss)(x[0]) * x[1]).sum(),
+                               rtol=1e-4, atol=1e-4)
