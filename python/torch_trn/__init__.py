@@ -47,11 +47,15 @@ def _register() -> None:
     _C._register_fork_handler()
 
     def synchronise() -> None:
-        # Queued work may still use memory that the end of the process takes away.
+        # Queued work may still use memory that the end of the process takes away, and an autograd
+        # thread may still drop a backward's Python objects, which the end of Python kills it for:
+        # it does so before it runs another backward, be it of nothing.
         if trn.is_initialized() and not trn._is_in_bad_fork():
             try:
                 for index in range(trn.device_count()):
                     trn.synchronize(index)
+                    nothing = _torch.empty(0, device=f"trn:{index}", requires_grad=True)
+                    _torch.autograd.backward([nothing], [_torch.empty_like(nothing)])
             except RuntimeError as error:
                 print(f"torch-trn: an error was still to be told at exit: {error}",
                       file=sys.stderr)
