@@ -67,6 +67,36 @@ def test_old_tensor_types():
         x.type("torch.nonsense.FloatTensor")
 
 
+@pytest.mark.parametrize("name", torch.trn.sparse.__all__)
+def test_old_sparse_types(name):
+    kind, dense = getattr(torch.cuda.sparse, name), getattr(torch.cuda, name)
+    i, v = torch.tensor([[0, 1], [1, 2]]), torch.tensor([3.0, 4.0])
+    for made, shape, count in (
+            (kind(i, v), (2, 3), 2), (kind(i, v, torch.Size([2, 4])), (2, 4), 2),
+            (kind(i.cuda(), v.cuda(), (4, 3)), (4, 3), 2), (kind(2, 3), (2, 3), 0),
+            (kind(torch.Size([5])), (5,), 0), (kind(), (0,), 0)):
+        assert made.is_cuda and made.layout == torch.sparse_coo and made._nnz() == count
+        assert made.shape == shape and made.dtype == dense(0).dtype
+        assert isinstance(made, kind) and not isinstance(made, dense)
+        assert made.type() == f"torch.cuda.sparse.{name}"
+    assert kind(i, v).to_dense().tolist() == [[0, 3, 0], [0, 0, 4]]
+    assert repr(kind) == f"<class 'torch.trn.sparse.{name}'>" and kind.__name__ == name
+    assert not isinstance(dense(2), kind) and not isinstance(kind(i, v).cpu(), kind)
+    assert kind(2, 3, device="cuda:1").get_device() == 1
+    with pytest.raises(TypeError, match="takes .indices, values"):
+        kind([2, 3])
+
+
+def test_old_sparse_types_in_programs():
+    i, v = torch.tensor([[0, 1], [1, 2]]), torch.tensor([3.0, 4.0], requires_grad=True)
+    there = torch.sparse_coo_tensor(i, v.detach(), (2, 3)).type(torch.cuda.sparse.DoubleTensor)
+    assert isinstance(there, torch.cuda.sparse.DoubleTensor)
+    product = torch.sparse.mm(torch.cuda.sparse.FloatTensor(i, v, (2, 3)), torch.ones(3, 1).cuda())
+    assert product.is_cuda and product.tolist() == [[3], [4]]
+    product.sum().backward()
+    assert v.grad.tolist() == [1, 1]
+
+
 def test_default_tensor_type():
     try:
         for name in (torch.cuda.DoubleTensor, "torch.cuda.DoubleTensor"):

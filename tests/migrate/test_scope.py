@@ -10,9 +10,10 @@ if torch.cuda.is_available():
     pytest.skip("these tests are about machines without CUDA", allow_module_level=True)
 
 WATCHED = [torch, torch.cuda, torch.cuda.memory, torch.cuda.nvtx, torch.cuda.profiler,
-           torch.cuda.random, torch.cuda.streams, torch.backends.cuda, torch.backends.cudnn,
-           torch.Tensor, torch.nn.Module, torch.amp.autocast, torch.amp.GradScaler,
-           torch.device, torch.Generator, torch.trn, torch.trn.Event, torch.trn.device]
+           torch.cuda.random, torch.cuda.sparse, torch.cuda.streams, torch.backends.cuda,
+           torch.backends.cudnn, torch.Tensor, torch.nn.Module, torch.amp.autocast,
+           torch.amp.GradScaler, torch.device, torch.Generator, torch.trn, torch.trn.Event,
+           torch.trn.device]
 
 
 def attributes():

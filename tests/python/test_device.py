@@ -8,7 +8,7 @@ WITHOUT_TWIN = {
     # CUDA's own libraries
     "CudaError", "cudaStatus", "cudart", "check_error", "current_blas_handle",
     "current_solver_handle", "DeferredCudaCallError", "GreenContext", "jiterator", "nccl",
-    "sparse", "tunable",
+    "tunable",
     # trn keeps its allocator
     "CUDAPluggableAllocator", "change_current_allocator",
     "caching_allocator_enable", "caching_allocator_disabled",

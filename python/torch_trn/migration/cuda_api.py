@@ -50,7 +50,7 @@ adapted clock_rate: the processor's, where the machine tells it
 adapted ipc_collect: waits for the device; memory that processes share is freed with its last holder
 adapted cudart: memory figures, profiler marks, host registration and error texts; no other call
 adapted nccl: collectives over this process's devices, by copies; version() answers
-adapted sparse: the old types' names; tensors are made by torch.sparse_coo_tensor
+adapted sparse: the old types; their arithmetic runs on the CPU, counted
 adapted tunable: settings are kept; kernels are chosen by the processor, so nothing is tuned
 no-op caching_allocator_enable: the cache stays on
 no-op caching_allocator_disabled: the cache stays on
@@ -109,6 +109,10 @@ adapted range_push: a record_function range
 adapted range_pop: ends it
 adapted range_start: a record_function range
 adapted range_end: ends it
+
+[torch.cuda.sparse]
+same BFloat16Tensor ByteTensor CharTensor DoubleTensor FloatTensor HalfTensor IntTensor LongTensor
+same ShortTensor
 
 [torch.cuda.tunable]
 no-op enable is_enabled tuning_enable tuning_is_enabled record_untuned_enable

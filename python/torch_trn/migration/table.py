@@ -22,6 +22,7 @@ import torch.cuda.nccl
 import torch.cuda.nvtx
 import torch.cuda.profiler
 import torch.cuda.random
+import torch.cuda.sparse
 import torch.cuda.streams
 import torch.cuda.tunable
 import torch.distributed
@@ -104,7 +105,7 @@ _KEPT = {"amp", "memory", "nvtx", "profiler", "random", "streams", "legacy", "re
 # Private ones that torch itself or programs call.
 _PRIVATE = {"_is_in_bad_fork", "_lazy_call", "_lazy_init", "_sleep", "_snapshot",
             "_dump_snapshot", "_record_memory_history", "_get_generator", "_set_stream_by_id"}
-_PARTS = ("memory", "nvtx", "profiler", "random", "streams", "graphs")
+_PARTS = ("memory", "nvtx", "profiler", "random", "streams", "graphs", "sparse")
 
 
 def _put(module, name: str, value: Any) -> Iterator[Patch]:

@@ -15,6 +15,7 @@ from . import nvtx as nvtx
 from . import profiler as profiler
 from . import random as random
 from . import report as report
+from . import sparse as sparse
 from . import streams as streams
 from ._device import *  # noqa: F403
 from ._device import _device_t as _device_t

@@ -10,7 +10,7 @@ import torch
 from torch._utils import classproperty
 from torch.storage import _LegacyStorage, _warn_typed_storage_removal
 
-_TYPES = {
+TYPES = {
     "Double": torch.float64, "Float": torch.float32, "Half": torch.float16,
     "BFloat16": torch.bfloat16, "Long": torch.int64, "Int": torch.int32, "Short": torch.int16,
     "Char": torch.int8, "Byte": torch.uint8, "Bool": torch.bool,
@@ -18,7 +18,9 @@ _TYPES = {
 _COMPLEX = {"ComplexFloat": torch.complex64, "ComplexDouble": torch.complex128}
 
 
-class _TensorType(type):
+class TensorType(type):
+    """An old tensor type: what is an instance is a question of device, data type and layout."""
+
     # Tensor.type(kind) reads the C name, which has to be the whole one; Python sees the short one.
     @property
     def __name__(cls) -> str:
@@ -26,10 +28,11 @@ class _TensorType(type):
 
     def __instancecheck__(cls, instance) -> bool:
         return (isinstance(instance, torch.Tensor) and instance.device.type in ("trn", "cuda")
-                and instance.is_trn and instance.dtype == cls.dtype)
+                and instance.is_trn and instance.dtype == cls.dtype
+                and instance.layout == cls.layout)
 
     def __repr__(cls) -> str:
-        return f"<class 'torch.trn.{cls.__name__}'>"
+        return f"<class '{type.__dict__['__name__'].__get__(cls)}'>"
 
 
 def construct(args: tuple, dtype: torch.dtype, device: Any = None) -> torch.Tensor:
@@ -46,9 +49,9 @@ def _make_tensor(name: str, dtype: torch.dtype) -> type:
         return construct(args, dtype, device)
 
     doc = f"``torch.empty`` or ``torch.tensor`` of {dtype} on trn, by its arguments."
-    return _TensorType(f"torch.trn.{name}", (), {
-        "__qualname__": name, "dtype": dtype, "__new__": new, "__doc__": doc,
-        "__module__": "torch.trn"})
+    return TensorType(f"torch.trn.{name}", (), {
+        "__qualname__": name, "dtype": dtype, "layout": torch.strided, "__new__": new,
+        "__doc__": doc, "__module__": "torch.trn"})
 
 
 def _make_storage(name: str, dtype: torch.dtype) -> type:
@@ -63,11 +66,11 @@ def _make_storage(name: str, dtype: torch.dtype) -> type:
 
 
 NAMES: dict[str, type] = {
-    f"{name}Tensor": _make_tensor(f"{name}Tensor", dtype) for name, dtype in _TYPES.items()
+    f"{name}Tensor": _make_tensor(f"{name}Tensor", dtype) for name, dtype in TYPES.items()
 }
 NAMES |= {
     f"{name}Storage": _make_storage(f"{name}Storage", dtype)
-    for name, dtype in (_TYPES | _COMPLEX).items()
+    for name, dtype in (TYPES | _COMPLEX).items()
 }
 
 
