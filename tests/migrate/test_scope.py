@@ -13,7 +13,8 @@ WATCHED = [torch, torch.cuda, torch.cuda.memory, torch.cuda.nvtx, torch.cuda.pro
            torch.cuda.random, torch.cuda.sparse, torch.cuda.streams, torch.backends.cuda,
            torch.backends.cudnn, torch.Tensor, torch.nn.Module, torch.amp.autocast,
            torch.amp.GradScaler, torch.device, torch.Generator, torch.trn, torch.trn.Event,
-           torch.trn.device]
+           torch.trn.device, torch.profiler.profiler, torch.autograd.profiler.profile,
+           torch.autograd.profiler.emit_nvtx]
 
 
 def attributes():

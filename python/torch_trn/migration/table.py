@@ -29,7 +29,17 @@ import torch.distributed
 import torch.utils._triton
 
 from .. import _C, trn
-from . import comm, compiled, cuda_api, library, stand_ins, tensor_types, tunable, visible
+from . import (
+    comm,
+    compiled,
+    cuda_api,
+    library,
+    profiling,
+    stand_ins,
+    tensor_types,
+    tunable,
+    visible,
+)
 from .patch import LatePatch, Patch
 
 
@@ -85,19 +95,6 @@ def _autocast_init(original):
         original(self, _trn_name(device_type), *args, **kwargs)
 
     return __init__
-
-
-def _recording_trn(parse):
-    """torch.profiler's reading of `activities`: to record CUDA is to record trn."""
-    cuda, ours = torch.profiler.ProfilerActivity.CUDA, torch.profiler.ProfilerActivity.PrivateUse1
-
-    @functools.wraps(parse)
-    def parsed(activities):
-        asked, filters = parse(activities)
-        return ({ours if a == cuda else a for a in asked},
-                {ours if a == cuda else a: names for a, names in filters.items()})
-
-    return parsed
 
 
 # Names of torch.cuda that stay what they are: torch.cuda.amp works through torch.amp.
@@ -212,11 +209,6 @@ def _mixed_precision() -> Iterator[Patch]:
                 lambda dtype: torch._C.set_autocast_dtype("trn", dtype))
 
 
-def _profiler() -> Iterator[Patch]:
-    profiler = torch.profiler.profiler
-    yield Patch(profiler, "_parse_activities", _recording_trn(profiler._parse_activities))
-
-
 def _distributed() -> Iterator[Patch]:
     from . import collectives
 
@@ -238,7 +230,7 @@ def patches() -> Iterator[Patch]:
     yield from _backends()
     yield from _tensors()
     yield from _mixed_precision()
-    yield from _profiler()
+    yield from profiling.patches()
     if torch.distributed.is_available():
         yield from _distributed()
     inductor = torch._TorchCompileInductorWrapper

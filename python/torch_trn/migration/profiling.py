@@ -1,0 +1,64 @@
+"""Profilers of CUDA: torch.profiler and the older torch.autograd.profiler record trn."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+import torch.autograd.profiler
+import torch.profiler
+
+from .patch import Patch
+
+
+def _recording_trn(parse: Callable) -> Callable:
+    """torch.profiler's reading of `activities`: to record CUDA is to record trn."""
+    cuda, ours = torch.profiler.ProfilerActivity.CUDA, torch.profiler.ProfilerActivity.PrivateUse1
+
+    @functools.wraps(parse)
+    def parsed(activities):
+        asked, filters = parse(activities)
+        return ({ours if a == cuda else a for a in asked},
+                {ours if a == cuda else a: names for a, names in filters.items()})
+
+    return parsed
+
+
+def _timing_trn(original: Callable) -> Callable:
+    """The older profiler's constructor: to time CUDA is to time trn."""
+
+    @functools.wraps(original)
+    def __init__(self, enabled=True, *, use_cuda=False, use_device=None,  # noqa: N807
+                 use_kineto=False, **kwargs):
+        if use_cuda or use_device in ("cuda", "trn"):
+            # Without Kineto, torch wants events around every operator, which only CUDA gives it.
+            use_device, use_kineto = "trn", True
+        original(self, enabled, use_device=use_device, use_kineto=use_kineto, **kwargs)
+        self.use_cuda = use_cuda
+
+    return __init__
+
+
+def _enter_nvtx(self: torch.autograd.profiler.emit_nvtx) -> Any:
+    """emit_nvtx: operators are ranges of torch.profiler's already, and nothing else reads them."""
+    if not self.enabled:
+        return None
+    if self.entered:
+        raise RuntimeError("NVTX annotation context manager is not reentrant")
+    self.entered = True
+    return self
+
+
+def _leave_nvtx(self: torch.autograd.profiler.emit_nvtx, *_: Any) -> None:
+    """Nothing to end."""
+
+
+def patches() -> Iterator[Patch]:
+    """What is replaced of the profilers."""
+    profiler, older = torch.profiler.profiler, torch.autograd.profiler
+    yield Patch(profiler, "_parse_activities", _recording_trn(profiler._parse_activities))
+    yield Patch(older.profile, "__init__", _timing_trn(older.profile.__init__))
+    yield Patch(older.emit_nvtx, "__enter__", _enter_nvtx)
+    yield Patch(older.emit_nvtx, "__exit__", _leave_nvtx)
