@@ -32,10 +32,15 @@ cmake_prefix_path = _os.path.join(_os.path.dirname(__file__), "share", "cmake")
 
 def _register() -> None:
     import atexit
+    import contextlib
     import sys
 
+    import typing_extensions
+
+    # A line of the last two says nothing: torch's decorators stand there for a program's line.
     _C._set_internal_folders([
         _os.path.dirname(_torch.__file__) + _os.sep, _os.path.dirname(__file__) + _os.sep,
+        contextlib.__file__, typing_extensions.__file__,
     ])
     _torch.utils.rename_privateuse1_backend("trn")
     from . import inductor, trn

@@ -6,7 +6,7 @@ import functools
 
 import torch
 
-from .. import _C
+from . import asking
 
 # CUDA's dispatch keys and trn's.
 _KEYS = {prefix + "CUDA": prefix + "PrivateUse1"
@@ -27,7 +27,7 @@ def _has_one(namespace: str, op_name, key: str) -> bool:
 
 def for_trn(original):
     """torch.library.Library.impl with CUDA's dispatch keys meaning trn's."""
-    redirection = _C._redirection_id("torch.library.impl")
+    note = asking.noting("torch.library.impl")
 
     @functools.wraps(original)
     def impl(self, op_name, fn, dispatch_key="", **kwargs):
@@ -35,7 +35,7 @@ def for_trn(original):
         # A library of one key takes no other: what it registers is CUDA's own.
         if key in _KEYS and self.dispatch_key not in _KEYS \
                 and not _has_one(self.ns, op_name, _KEYS[key]):
-            _C._note_redirection(redirection)
+            note()
             key = _KEYS[key]
         return original(self, op_name, fn, key, **kwargs)
 

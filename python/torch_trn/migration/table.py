@@ -30,6 +30,7 @@ import torch.utils._triton
 
 from .. import _C, trn
 from . import (
+    asking,
     comm,
     compiled,
     cuda_api,
@@ -44,12 +45,12 @@ from .patch import LatePatch, Patch
 
 
 def counted(name: str, function):
-    """``function``, counted as a redirection of ``name``."""
-    redirection, note = _C._redirection_id(name), _C._note_redirection
+    """``function``, counted as a redirection of ``name`` where a program calls it."""
+    note = asking.noting(name)
 
     @functools.wraps(function)
     def redirected(*args, **kwargs):
-        note(redirection)
+        note()
         return function(*args, **kwargs)
 
     return redirected
@@ -86,12 +87,12 @@ def _tensor_cuda(self, device=None, non_blocking=False, memory_format=torch.pres
 
 
 def _autocast_init(original):
-    redirection, note = _C._redirection_id("torch.autocast"), _C._note_redirection
+    note = asking.noting("torch.autocast")
 
     @functools.wraps(original)
     def __init__(self, device_type, *args, **kwargs):  # noqa: N807
         if _trn_name(device_type) != device_type:
-            note(redirection)
+            note()
         original(self, _trn_name(device_type), *args, **kwargs)
 
     return __init__
