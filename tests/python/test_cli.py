@@ -92,3 +92,14 @@ def test_python_dash_m():
 def test_children_are_redirected(torch_trn_command, script):
     path = script("import os\nassert os.environ['TORCH_TRN_MIGRATE'] == '1'\n")
     assert torch_trn_command("run", path).returncode == 0
+
+
+def test_children_of_a_copy_that_is_not_installed(python, script, installed_environment):
+    path = script("print('ran')\n")
+    words = "processes that the program starts are not redirected"
+    hidden = "import importlib.metadata as m; m.entry_points = lambda **_: ()"
+    for hide, told in (("", 0), (hidden, 1)):
+        result = python(f"import sys\n{hide}\nfrom torch_trn.cli.main import main\n"
+                        f"sys.exit(main(['run', {path!r}]))\n", env=installed_environment)
+        assert result.returncode == 0 and "ran" in result.stdout, result.stderr
+        assert sum(words in line for line in result.stderr.splitlines()) == told, result.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import os
 import runpy
@@ -31,14 +32,15 @@ def run_program(script: str, args: list[str], *, is_module: bool = False, quiet:
                 receipt_path: str | None = None, budget: str | None = None) -> int:
     """Runs a script (or a module) as ``__main__`` with its arguments; returns its exit code.
 
-    Child processes are redirected as well: they inherit TORCH_TRN_MIGRATE=1. At the end a receipt
-    on stderr says what was redirected and what fell back, in all of them; ``receipt_path`` gets it
-    as a page and as JSON. 2 when there is no such script, 3 when the run is fine but above
-    ``budget``.
+    Child processes are redirected as well: they inherit TORCH_TRN_MIGRATE=1; where torch-trn is not
+    installed, a line on stderr says that they are not. At the end a receipt on stderr says what was
+    redirected and what fell back, in all of them; ``receipt_path`` gets it as a page and as JSON.
+    2 when there is no such script, 3 when the run is fine but above ``budget``.
     """
     if not program_is_there(script, is_module):
         return 2
     os.environ["TORCH_TRN_MIGRATE"] = "1"
+    _say_if_children_are_not_redirected()
     from .. import migration
     from . import accounts
     from .receipt import Watch, over_budget, parse_budget, print_receipt, write_receipt
@@ -67,6 +69,14 @@ def run_program(script: str, args: list[str], *, is_module: bool = False, quiet:
     for sentence in excess:
         print(f"torch-trn: {sentence}", file=sys.stderr)
     return code or (OVER_BUDGET if excess else 0)
+
+
+def _say_if_children_are_not_redirected() -> None:
+    # What they inherit is read by torch_trn, which only this entry point makes torch import.
+    entries = importlib.metadata.entry_points(group="torch.backends")
+    if not any(entry.module == "torch_trn_autoload" for entry in entries):
+        print("torch-trn: it is not installed (there is no entry point of torch.backends), so "
+              "processes that the program starts are not redirected", file=sys.stderr)
 
 
 def program_is_there(script: str, is_module: bool) -> bool:
