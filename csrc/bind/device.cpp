@@ -114,6 +114,8 @@ void add_device(py::module_& m) {
   m.def("_device_count", [] { return static_cast<int>(runtime::device_count()); });
   m.def("_limit_devices", &runtime::limit_devices);
   m.def("_set_launch_blocking", &ops::set_launch_blocking);
+  m.def("_set_sync_debug_mode", &ops::set_sync_debug_mode);
+  m.def("_sync_debug_mode", &ops::sync_debug_mode);
   m.def("_current_device", [] { return static_cast<int>(runtime::current_device()); });
   m.def("_set_device", [](int i) {
     TORCH_CHECK(i < 128, "TRN error: invalid device ordinal (trn:", i, ")");

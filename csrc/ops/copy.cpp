@@ -8,8 +8,10 @@
 #include <c10/core/Event.h>
 #include <torch/library.h>
 
+#include <atomic>
 #include <cstring>
 
+#include "ops/blocking.h"
 #include "ops/iterator.h"
 #include "ops/op.h"
 #include "runtime/capture.h"
@@ -77,6 +79,15 @@ void record_transfer(runtime::Capture& capture, const driver::Packet& packet,
   runtime::submit(capture.origin().device_index(), packet);
 }
 
+std::atomic<int> sync_debug{0};
+
+void report_synchronizing() {
+  const int mode = sync_debug.load(std::memory_order_relaxed);
+  if (C10_LIKELY(mode == 0)) return;
+  TORCH_CHECK(mode == 1, "called a synchronizing CUDA operation");
+  TORCH_WARN("called a synchronizing CUDA operation");
+}
+
 // Dense bytes between host and device. Waits unless the host memory is pinned and the caller
 // allowed it: pageable memory may be gone when the copy runs.
 void transfer(driver::Direction direction, const at::Tensor& dst, const at::Tensor& src,
@@ -89,6 +100,7 @@ void transfer(driver::Direction direction, const at::Tensor& dst, const at::Tens
   driver::Packet packet = copy_packet(direction, dst.data_ptr(), src.data_ptr(), bytes);
   if (runtime::Capture* capture = runtime::capture_of(runtime::current_stream(device.index())))
     return record_transfer(*capture, packet, host, non_blocking);
+  if (!non_blocking) report_synchronizing();
   const bool later = non_blocking && host.is_pinned();
   if (up && bytes <= driver::kInlineBytes && !later) {
     // Small values travel inside the packet: nothing to wait for, whoever owns the memory.
@@ -175,6 +187,9 @@ void copy_across(const at::Tensor& dst, const at::Tensor& src) {
 }
 
 }  // namespace
+
+void set_sync_debug_mode(int mode) { sync_debug.store(mode); }
+int sync_debug_mode() { return sync_debug.load(); }
 
 at::Tensor TRN_OP_ACROSS(_copy_from)(const at::Tensor& self, const at::Tensor& dst,
                                      bool non_blocking) {

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import warnings
 
 import pytest
 import torch
@@ -158,11 +159,28 @@ def test_pools_and_cache_switches_are_accepted():
         with torch.cuda.use_mem_pool(pool), torch.cuda.memory.caching_allocator_disabled():
             assert torch.empty(3, device="cuda").is_cuda
         assert pool.snapshot()
+
+
+def test_waiting_for_the_device_is_reported():
+    said = "called a synchronizing CUDA operation"
+    with scope():
+        x, pinned = torch.ones(3, device="cuda"), torch.ones(3).pin_memory()
         torch.cuda.set_sync_debug_mode("error")
         assert torch.cuda.get_sync_debug_mode() == 2
-        torch.cuda.set_sync_debug_mode(0)
+        for wait in (lambda: x[0].item(), lambda: x.nonzero(), lambda: x.cpu(),
+                     lambda: torch.ones(3).cuda(), lambda: bool(x[0] > 0)):
+            with pytest.raises(RuntimeError, match=said):
+                wait()
+        x.add_(pinned.cuda(non_blocking=True))
+        torch.cuda.synchronize()
+        torch.cuda.set_sync_debug_mode("warn")
+        with pytest.warns(UserWarning, match=said):
+            assert x[0].item() == 2
         with pytest.raises(RuntimeError, match="invalid value"):
             torch.cuda.set_sync_debug_mode("loud")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert x[0].item() == 2
 
 
 def test_collectives_among_devices():

@@ -54,8 +54,8 @@ adapted sparse: the old types; their arithmetic runs on the CPU, counted
 adapted tunable: settings are kept; kernels are chosen by the processor, so nothing is tuned
 no-op caching_allocator_enable: the cache stays on
 no-op caching_allocator_disabled: the cache stays on
-no-op set_sync_debug_mode: the mode is remembered; waiting for the device is not reported
-no-op get_sync_debug_mode: the mode that was set
+adapted set_sync_debug_mode: operators that make the host wait warn or raise
+same get_sync_debug_mode
 refused CUDAPluggableAllocator: a CUDA library cannot allocate trn memory | TRN_MEMORY sets capacity
 refused change_current_allocator: trn keeps its allocator | set TRN_MEMORY for its capacity
 refused GreenContext: processors cannot be partitioned | use torch.cuda.Stream

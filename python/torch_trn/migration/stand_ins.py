@@ -101,21 +101,23 @@ def caching_allocator_enable(value: bool = True) -> None:
 
 
 _SYNC_MODES = {"default": 0, "warn": 1, "error": 2}
-_sync_mode = [0]
 
 
 def set_sync_debug_mode(debug_mode: int | str) -> None:
-    """Remembers the mode. Raises RuntimeError for one that CUDA does not know."""
+    """Whether operators that make the host wait warn or raise RuntimeError.
+
+    Raises RuntimeError for a mode that CUDA does not know.
+    """
     mode = _SYNC_MODES.get(debug_mode, debug_mode)
     if mode not in _SYNC_MODES.values():
         raise RuntimeError("invalid value of debug_mode, expected one of `default`, `warn`, "
                            f"`error`, got {debug_mode!r}")
-    _sync_mode[0] = mode
+    _C._set_sync_debug_mode(mode)
 
 
 def get_sync_debug_mode() -> int:
     """The mode that was set; 0 at first."""
-    return _sync_mode[0]
+    return _C._sync_debug_mode()
 
 
 def host_memory_stats_as_nested_dict() -> dict[str, Any]:

@@ -34,9 +34,10 @@ def obey_environment() -> None:
 
 
 def forget_environment() -> None:
-    """All devices are seen again and launches do not wait."""
+    """All devices are seen again, launches do not wait, and waiting is not reported."""
     _C._limit_devices(_ALL)
     _C._set_launch_blocking(False)
+    _C._set_sync_debug_mode(0)
 
 
 def counted_by_environment() -> dict[str, Any]:
