@@ -71,7 +71,7 @@ def test_replaced_weights_are_seen(replays):
         torch.testing.assert_close(compiled(x.to("trn")).cpu(), here(x))
         weight = torch.randn(16, 8)
         here[0].weight.data, there[0].weight.data = weight, weight.to("trn")
-    assert replays
+    assert sum(replays) >= 3 and len(replays) <= 2  # what keeps moving is copied
 
 
 @torch.no_grad()

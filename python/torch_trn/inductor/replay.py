@@ -39,9 +39,12 @@ def _place(argument) -> int | float:
     return argument.item() if isinstance(argument, torch.Tensor) else argument
 
 
-def _is_fixed(argument) -> bool:
-    return _on_device(argument) and (isinstance(argument, torch.nn.Parameter)
-                                     or argument.untyped_storage()._cdata in _readers)
+def _is_another(argument, name: int) -> bool:
+    """Whether an argument that lies elsewhere than before has not moved, but is another of those
+    that stay: not the parameter of that name."""
+    if isinstance(argument, torch.nn.Parameter):
+        return id(argument) != name
+    return _on_device(argument) and argument.untyped_storage()._cdata in _readers
 
 
 def _signature(inputs: Sequence, moving: Collection[int]) -> tuple:
@@ -155,8 +158,8 @@ class Replayed:
         self._visible = visible
         self._mutated = frozenset(mutated)
         self._backward = backward
-        # By stream and numbers: where inputs lay, and what graphs copy.
-        self._seen: dict[tuple, list[int | float]] = {}
+        # By stream and numbers: where inputs lay, with their names, and what graphs copy.
+        self._seen: dict[tuple, list[tuple[int | float, int]]] = {}
         self._moving: dict[tuple, list[frozenset[int]]] = {}
         # By that, what is copied, and the signature.
         self._recordings: dict[tuple, list[_Recording]] = {}
@@ -198,11 +201,11 @@ class Replayed:
         if len(self._seen) > _MOST_SIZES**2:  # sizes that do not come again
             self._seen.clear()
         before = self._seen.get(key)
-        places = self._seen[key] = [_place(t) for t in inputs]
+        self._seen[key] = [(_place(t), id(t)) for t in inputs]
         if before is None:
             return None
-        moved = {i for i, (a, b) in enumerate(zip(before, places, strict=True)) if a != b}
-        moved = frozenset(i for i in moved if not _is_fixed(inputs[i]))
+        moved = frozenset(i for i, (t, (place, name)) in enumerate(zip(inputs, before, strict=True))
+                          if _place(t) != place and not _is_another(t, name))
         return moved.union(*self._moving.get(key, []))
 
     def _record(self, key: tuple, inputs: list, moving: frozenset[int]) -> _Recording | None:
