@@ -51,6 +51,11 @@ def _register() -> None:
     inductor.register_when_imported()
     _C._register_fork_handler()
 
+    def threads() -> set[str]:
+        with contextlib.suppress(FileNotFoundError):  # of a thread that ends while we look
+            return {path.read_text()[:11] for path in Path("/proc/self/task").glob("*/comm")}
+        return set()
+
     def synchronise() -> None:
         # Queued work may still use memory that the end of the process takes away, and an autograd
         # thread may still drop a backward's Python objects, which the end of Python kills it for:
@@ -59,8 +64,9 @@ def _register() -> None:
             try:
                 for index in range(trn.device_count()):
                     trn.synchronize(index)
-                    nothing = _torch.empty(0, device=f"trn:{index}", requires_grad=True)
-                    _torch.autograd.backward([nothing], [_torch.empty_like(nothing)])
+                    if "pt_autograd" in threads():
+                        nothing = _torch.empty(0, device=f"trn:{index}", requires_grad=True)
+                        _torch.autograd.backward([nothing], [_torch.empty_like(nothing)])
             except RuntimeError as error:
                 print(f"torch-trn: an error was still to be told at exit: {error}",
                       file=sys.stderr)
