@@ -33,7 +33,6 @@ cmake_prefix_path = _os.path.join(_os.path.dirname(__file__), "share", "cmake")
 def _register() -> None:
     import atexit
     import contextlib
-    import sys
 
     import typing_extensions
 
@@ -51,28 +50,9 @@ def _register() -> None:
     inductor.register_when_imported()
     _C._register_fork_handler()
 
-    def threads() -> set[str]:
-        with contextlib.suppress(FileNotFoundError):  # of a thread that ends while we look
-            return {path.read_text()[:11] for path in Path("/proc/self/task").glob("*/comm")}
-        return set()
+    from . import at_exit, distributed, multiprocessing
 
-    def synchronise() -> None:
-        # Queued work may still use memory that the end of the process takes away, and an autograd
-        # thread may still drop a backward's Python objects, which the end of Python kills it for:
-        # it does so before it runs another backward, be it of nothing.
-        if trn.is_initialized() and not trn._is_in_bad_fork():
-            try:
-                for index in range(trn.device_count()):
-                    trn.synchronize(index)
-                    if "pt_autograd" in threads():
-                        nothing = _torch.empty(0, device=f"trn:{index}", requires_grad=True)
-                        _torch.autograd.backward([nothing], [_torch.empty_like(nothing)])
-            except RuntimeError as error:
-                print(f"torch-trn: an error was still to be told at exit: {error}",
-                      file=sys.stderr)
-
-    atexit.register(synchronise)
-    from . import distributed, multiprocessing
+    atexit.register(at_exit.synchronise)
 
     distributed.register()
     multiprocessing.register()
