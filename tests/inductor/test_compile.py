@@ -1,5 +1,6 @@
 """torch.compile on trn: the same results as eager, from generated kernels on the queue."""
 
+import shutil
 import subprocess
 import sys
 
@@ -199,11 +200,25 @@ def test_graphs_within_a_graph():
 @here
 @pytest.mark.parametrize("wrapper", ["python", "cpp"])
 def test_the_device_need_not_be_the_current_one(wrapper):
-    x = torch.randn(5, 6, device="trn:1")
+    x = torch.randn(600, 500, device="trn:1")  # a product that a loop elsewhere would overtake
     options = {"cpp_wrapper": wrapper == "cpp"}
     y = torch.compile(lambda x: (x @ x.mT).relu() + 1, fullgraph=True, options=options)(x)
     assert y.device == x.device and torch.trn.current_device() == 0
-    torch.testing.assert_close(y.cpu(), (x.cpu() @ x.cpu().mT).relu() + 1)
+    torch.testing.assert_close(y.cpu(), (x.cpu() @ x.cpu().mT).relu() + 1, rtol=1e-4, atol=1e-4)
+
+
+def test_what_a_cache_holds_is_compiled_in_a_new_process(compiles, python, tmp_path):
+    program = ("import torch, torch_trn\n"
+               "f = torch.compile(lambda x: x.sin() + 1, options={'cpp_wrapper': True})\n"
+               "x = torch.randn(64, device='trn')\n"
+               "torch.testing.assert_close(f(x), x.sin() + 1)\n")
+    cache = tmp_path / "cache"
+    for _ in range(2):
+        result = python(program, env={"TORCHINDUCTOR_CACHE_DIR": str(cache)})
+        assert result.returncode == 0, result.stderr
+        for folder in cache.iterdir():  # all but the traced graphs and their sources
+            if folder.name not in ("fxgraph", "aotautograd"):
+                shutil.rmtree(folder)
 
 
 @here

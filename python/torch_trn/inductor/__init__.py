@@ -35,8 +35,9 @@ def _register_overrides() -> None:
 
 
 def _register_passes_and_cache_key() -> None:
-    from . import cache_key, passes
+    from . import cache_key, launch, passes
 
+    launch.offer_headers()
     cache_key.register()
     passes.register()
 

@@ -83,11 +83,20 @@ class _Launches:
             self.writeline("torch.trn.current_stream().synchronize()")
 
 
-class TrnSubgraphWrapperCodegen(_Launches, SubgraphPythonWrapperCodegen):
+class InGuard:
+    """Loops are written when Inductor flushes them, which at a graph's end it does after it has
+    left the guard of their device: on another device's queue they would not wait for theirs."""
+
+    def codegen_device_guard_exit(self) -> None:
+        V.graph.scheduler.flush()
+        super().codegen_device_guard_exit()
+
+
+class TrnSubgraphWrapperCodegen(InGuard, _Launches, SubgraphPythonWrapperCodegen):
     """The same for a graph within a graph: a branch, a loop's body, a nested region."""
 
 
-class TrnWrapperCodegen(_Launches, PythonWrapperCodegen):
+class TrnWrapperCodegen(InGuard, _Launches, PythonWrapperCodegen):
     """The Python around the kernels: allocations, calls of ATen, launches."""
 
     @staticmethod

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import os
-
 from torch._inductor.codegen.cpp_utils import DEVICE_TO_ATEN
 from torch._inductor.codegen.cpp_wrapper_cpu import CppWrapperCpu
 from torch._inductor.virtualized import V
 
 from .cache_key import built
-from .codegen import is_on_the_host
+from .codegen import InGuard, is_on_the_host
 from .devices import is_trn
-from .launch import HEADERS
 
 DEVICE_TO_ATEN["trn"] = "at::kPrivateUse1"
 
 
-def _offer_headers() -> None:
-    """Lets the compiler find trn's headers beside PyTorch's: Inductor has no option for a folder
-    of a device's own, so they are named as GCC and Clang read them from the environment."""
-    folders = os.environ.get("CPLUS_INCLUDE_PATH", "").split(os.pathsep)
-    if str(HEADERS) not in folders:
-        os.environ["CPLUS_INCLUDE_PATH"] = os.pathsep.join(filter(None, [str(HEADERS), *folders]))
-
-
-class TrnCppWrapperCodegen(CppWrapperCpu):
+class TrnCppWrapperCodegen(InGuard, CppWrapperCpu):
     """The C++ around the kernels: calls of operators by c_shim_trn.h, loops on the queue."""
 
     def __init__(self) -> None:
         self.device = "trn"
         super().__init__()
-        _offer_headers()
 
     @staticmethod
     def create(is_subgraph, subgraph_name, parent_wrapper, partition_signatures=None):

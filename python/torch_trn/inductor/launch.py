@@ -13,6 +13,15 @@ from torch._inductor.codecache import CppPythonBindingsCodeCache, LambdaFuture
 HEADERS = pathlib.Path(__file__).resolve().parent.parent / "share" / "inductor"
 
 
+def offer_headers() -> None:
+    """Lets the compiler find trn's headers beside PyTorch's: Inductor has no option for a folder
+    of a device's own, so they are named as GCC and Clang read them from the environment. What a
+    cache holds is compiled, too, in a process that generates nothing."""
+    folders = os.environ.get("CPLUS_INCLUDE_PATH", "").split(os.pathsep)
+    if str(HEADERS) not in folders:
+        os.environ["CPLUS_INCLUDE_PATH"] = os.pathsep.join(filter(None, [str(HEADERS), *folders]))
+
+
 def _launch_code() -> str:
     """The headers' text: a cache knows a generated source by its text, not by what it includes."""
     folder = HEADERS / "torch_trn" / "inductor"
