@@ -27,6 +27,15 @@ at::Tensor flat(const at::Tensor& t) {
   return t.as_strided({t.numel()}, {1});
 }
 
+// A learning rate that is a tensor: the host's is read, the device's stays there.
+struct Rate {
+  double value;
+  at::Tensor tensor;
+};
+Rate rate_of(const at::Tensor& lr) {
+  return lr.is_cpu() ? Rate{lr.item<double>(), {}} : Rate{0, lr};
+}
+
 // A gradient that lies as its parameter does.
 at::Tensor grad_of(const at::Tensor& p, const at::Tensor& grad) {
   return grad.strides().equals(p.strides()) ? grad : at::empty_like(p).copy_(grad);
@@ -72,28 +81,27 @@ void TRN_OP(_fused_adamw_)(at::TensorList self, at::TensorList grads, at::Tensor
             {lr, beta1, beta2, weight_decay, eps, amsgrad, maximize, true}, {}, grad_scale,
             found_inf);
 }
-// A learning rate that is a tensor stays on the device.
 void TRN_OP_ACROSS(_fused_adam__tensor_lr)(at::TensorList self, at::TensorList grads,
     at::TensorList exp_avgs, at::TensorList exp_avg_sqs, at::TensorList max_exp_avg_sqs,
     at::TensorList state_steps, const at::Tensor& lr, double beta1, double beta2,
     double weight_decay, double eps, bool amsgrad, bool maximize, const Optional& grad_scale,
     const Optional& found_inf) {
-  const bool host = lr.is_cpu();
+  const Rate rate = rate_of(lr);
   adam_step({self, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, state_steps},
-            {host ? lr.item<double>() : 0, beta1, beta2, weight_decay, eps, amsgrad, maximize,
+            {rate.value, beta1, beta2, weight_decay, eps, amsgrad, maximize,
              false},
-            host ? at::Tensor() : lr, grad_scale, found_inf);
+            rate.tensor, grad_scale, found_inf);
 }
 void TRN_OP_ACROSS(_fused_adamw__tensor_lr)(at::TensorList self, at::TensorList grads,
     at::TensorList exp_avgs, at::TensorList exp_avg_sqs, at::TensorList max_exp_avg_sqs,
     at::TensorList state_steps, const at::Tensor& lr, double beta1, double beta2,
     double weight_decay, double eps, bool amsgrad, bool maximize, const Optional& grad_scale,
     const Optional& found_inf) {
-  const bool host = lr.is_cpu();
+  const Rate rate = rate_of(lr);
   adam_step({self, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, state_steps},
-            {host ? lr.item<double>() : 0, beta1, beta2, weight_decay, eps, amsgrad, maximize,
+            {rate.value, beta1, beta2, weight_decay, eps, amsgrad, maximize,
              true},
-            host ? at::Tensor() : lr, grad_scale, found_inf);
+            rate.tensor, grad_scale, found_inf);
 }
 // clang-format on
 
@@ -137,11 +145,10 @@ void TRN_OP_ACROSS(_fused_sgd__tensor_lr)(at::TensorList self, at::TensorList gr
                                           double momentum, const at::Tensor& lr, double dampening,
                                           bool nesterov, bool maximize, bool is_first_step,
                                           const Optional& grad_scale, const Optional& found_inf) {
-  const bool host = lr.is_cpu();
+  const Rate rate = rate_of(lr);
   sgd_step(self, grads, momentum_buffer_list,
-           {weight_decay, momentum, host ? lr.item<double>() : 0, dampening, nesterov, maximize,
-            is_first_step},
-           host ? at::Tensor() : lr, grad_scale, found_inf);
+           {weight_decay, momentum, rate.value, dampening, nesterov, maximize, is_first_step},
+           rate.tensor, grad_scale, found_inf);
 }
 
 namespace {
@@ -184,10 +191,10 @@ void TRN_OP_ACROSS(_fused_adagrad__tensor_lr)(at::TensorList self, at::TensorLis
                                               double weight_decay, double eps, bool maximize,
                                               const Optional& grad_scale,
                                               const Optional& found_inf) {
-  const bool host = lr.is_cpu();
+  const Rate rate = rate_of(lr);
   adagrad_step(self, grads, state_sums, state_steps,
-               {host ? lr.item<double>() : 0, lr_decay, weight_decay, eps, maximize},
-               host ? at::Tensor() : lr, grad_scale, found_inf);
+               {rate.value, lr_decay, weight_decay, eps, maximize}, rate.tensor, grad_scale,
+               found_inf);
 }
 
 void TRN_OP(_amp_foreach_non_finite_check_and_unscale_)(at::TensorList self, at::Tensor& found_inf,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -44,14 +45,21 @@ def construct(args: tuple, dtype: torch.dtype, device: Any = None) -> torch.Tens
     return torch.empty(size if args else (0,), dtype=dtype, device=device)
 
 
-def _make_tensor(name: str, dtype: torch.dtype) -> type:
+def make_type(module: str, name: str, dtype: torch.dtype, layout: torch.layout,
+              construct: Callable, doc: str) -> type:
+    """An old type of tensors; construct(args, dtype, device) makes what calling it gives."""
+
     def new(cls, *args, device=None):
         return construct(args, dtype, device)
 
+    return TensorType(f"{module}.{name}", (), {
+        "__qualname__": name, "dtype": dtype, "layout": layout, "__new__": new,
+        "__doc__": doc, "__module__": module})
+
+
+def _make_tensor(name: str, dtype: torch.dtype) -> type:
     doc = f"``torch.empty`` or ``torch.tensor`` of {dtype} on trn, by its arguments."
-    return TensorType(f"torch.trn.{name}", (), {
-        "__qualname__": name, "dtype": dtype, "layout": torch.strided, "__new__": new,
-        "__doc__": doc, "__module__": "torch.trn"})
+    return make_type("torch.trn", name, dtype, torch.strided, construct, doc)
 
 
 def _make_storage(name: str, dtype: torch.dtype) -> type:

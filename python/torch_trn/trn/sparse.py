@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from .legacy import TYPES, TensorType
+from .legacy import TYPES, make_type
 
 __all__ = [f"{name}Tensor" for name in TYPES if name != "Bool"]  # CUDA has none of bool either
 
@@ -25,13 +25,8 @@ def _construct(args: tuple, dtype: torch.dtype, device: Any = None) -> torch.Ten
 
 
 def _make(name: str, dtype: torch.dtype) -> type:
-    def new(cls, *args, device=None):
-        return _construct(args, dtype, device)
-
     doc = f"``torch.sparse_coo_tensor`` of {dtype} on trn."
-    return TensorType(f"torch.trn.sparse.{name}", (), {
-        "__qualname__": name, "dtype": dtype, "layout": torch.sparse_coo, "__new__": new,
-        "__doc__": doc, "__module__": "torch.trn.sparse"})
+    return make_type("torch.trn.sparse", name, dtype, torch.sparse_coo, _construct, doc)
 
 
 globals().update({name: _make(name, TYPES[name.removesuffix("Tensor")]) for name in __all__})
