@@ -23,10 +23,12 @@ def _has_autograd_threads() -> bool:
 def _settle_autograd(index: int) -> None:
     """Waits for the autograd thread of a device: it may still drop a backward's Python objects, and
     the end of Python would kill it, and the process, for that. It has done so before it runs
-    another backward, be it of nothing."""
+    another backward, be it of nothing. That one goes straight to the engine:
+    torch.autograd.backward lends the thread a context, an object of Python to be dropped again."""
     nothing, gradient = (torch.empty(0, device=f"trn:{index}") for _ in range(2))
     _kept.extend([nothing, gradient])
-    torch.autograd.backward([nothing.requires_grad_()], [gradient])
+    torch.autograd.Variable._execution_engine.run_backward(
+        (nothing.requires_grad_(),), (gradient,), False, False, (), accumulate_grad=True)
 
 
 def synchronise() -> None:
