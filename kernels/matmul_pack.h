@@ -148,14 +148,19 @@ struct Packing {
   };
   static constexpr int64_t kUnitBytes = kUnitRows * sizeof(U);
 
+  // Whether lines that lie so many bytes apart share one set of the first level, of which a way is a
+  // page: more lines than it has ways would push each other out between two units of k.
+  static constexpr int64_t kWayBytes = 4096;
+  static constexpr bool collide(int64_t bytes) { return !kTiled && bytes % kWayBytes == 0; }
+
   // `rows` rows of `depth` elements of k, `line` and `step` apart: where they lie if units can be
   // read there, else packed into the panel in the order that needs no transposition.
   static Rows rows_of(U* panel, const S* from, int64_t rows, int64_t depth, int64_t line,
                       int64_t step) {
     constexpr bool whole = sizeof(S) * kPer == sizeof(U);
-    if (whole && step == 1 && rows % kBlockRows == 0)
-      return {reinterpret_cast<const char*>(from), line * static_cast<int64_t>(sizeof(S)), false,
-              depth % kPer};
+    const int64_t row = line * static_cast<int64_t>(sizeof(S));
+    if (whole && step == 1 && rows % kBlockRows == 0 && !collide(row))
+      return {reinterpret_cast<const char*>(from), row, false, depth % kPer};
     const char* at = reinterpret_cast<const char*>(panel);
     if (!kTiled && line == 1 && step != 1) {
       pack_across(panel, kColumns, kUnitRows, from, rows, depth, step);

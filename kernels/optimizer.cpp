@@ -54,7 +54,7 @@ void adam(const Call& call, const Range& range) {
   const double beta1 = call.reals[1], beta2 = call.reals[2];
   const A inv_scale = static_cast<A>(1 / scalar_of(call.operand[7], 1));
   const A correction1 = static_cast<A>(1 - __builtin_pow(beta1, step));
-  const A root2 = static_cast<A>(__builtin_sqrt(1 - __builtin_pow(beta2, step)));
+  const A over_root2 = static_cast<A>(1 / __builtin_sqrt(1 - __builtin_pow(beta2, step)));
   const A decay = static_cast<A>(call.reals[3]), eps = static_cast<A>(call.reals[4]);
   const bool decoupled = call.ints[0], amsgrad = !call.operand[3].absent();
   const A sign = (call.ints[1] ? A(-1) : A(1)) * inv_scale;
@@ -74,7 +74,7 @@ void adam(const Call& call, const Range& range) {
       v[k] = b2 * v[k] + c2 * d * d;
       A base = v[k];
       if (amsgrad) base = top[k] = top[k] < base ? base : top[k];
-      p[k] = x - size * m[k] / (m_sqrt(base) / root2 + eps);
+      p[k] = x - size * m[k] / (m_sqrt(base) * over_root2 + eps);
     }
     param.store();
     avg.store();

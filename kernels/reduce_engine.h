@@ -38,6 +38,12 @@ inline constexpr int64_t kColumns = 512;
 inline constexpr int kRows = 8;
 // Rows up to this length are transposed and then taken by columns.
 inline constexpr int64_t kShortRow = 64;
+// Elements in a row from which they are taken where they lie.
+inline constexpr int64_t kWorthReading = 64;
+
+// Takes n dense elements of each of `count` lines, `ld` apart, a line for a state.
+using TakeLines = void (*)(char* states, const void* x, int64_t ld, int64_t count, int64_t n,
+                           int64_t at);
 
 // A reducer as the engine calls it. States lie side by side, `state_bytes` apart.
 struct Reducer {
@@ -45,14 +51,17 @@ struct Reducer {
   int64_t state_bytes, narrow;
   int outputs;
   void (*init)(char* states, int64_t n, const Call& call);
-  void (*block)(char* state, const void* x, int64_t n, int64_t at);
-  void (*block_of_halves)(char* state, const void* x, int64_t n, int64_t at);  // or null
+  TakeLines lines, lines_of_halves;  // the second may be null
   void (*rows)(char* states, const void* x, int64_t ld, int64_t n, int64_t columns, int64_t at);
   void (*merge)(char* states, const char* others, int64_t n);
   DType type[2];  // of the results
   void (*value[2])(void* values, const char* states, int64_t n, const Call& call);
 
   char* state(char* states, int64_t c) const { return states + c * state_bytes; }
+  // What takes elements of a type where they lie, or null.
+  TakeLines in_place(DType type) const {
+    return type == stored ? lines : type == DType::bf16 ? lines_of_halves : nullptr;
+  }
 };
 
 // Its table.
@@ -71,8 +80,10 @@ struct Loops {
     for (int64_t c = 0; c < n; ++c) R::merge(of(states)[c], of(others)[c]);
   }
   template <class S>
-  static void block(char* state, const void* x, int64_t n, int64_t at) {
-    R::block(*of(state), static_cast<const S*>(x), n, at);
+  static void lines(char* states, const void* x, int64_t ld, int64_t count, int64_t n,
+                    int64_t at) {
+    for (int64_t c = 0; c < count; ++c)
+      R::block(of(states)[c], static_cast<const S*>(x) + c * ld, n, at);
   }
   static void rows(char* states, const void* x, int64_t ld, int64_t n, int64_t columns,
                    int64_t at) {
@@ -99,7 +110,7 @@ struct Loops {
               R::kNarrow,
               R::kOutputs,
               init,
-              block<T>,
+              lines<T>,
               nullptr,
               rows,
               merge,
@@ -107,7 +118,7 @@ struct Loops {
               {value<0>, value<last>}};
     if constexpr (__is_same(T, float) &&
                   requires(State& s, const bf16_t* x) { R::block(s, x, 0, 0); })
-      r.block_of_halves = block<bf16_t>;
+      r.lines_of_halves = lines<bf16_t>;
     return r;
   }
 };
@@ -149,35 +160,30 @@ TRN_INLINE int64_t kept_offset(const Operand& shape, int kept, const Operand& o,
 void take_elements(const Reducer& r, char* state, const Operand& reduced, int64_t begin,
                    int64_t end, char* buffer) {
   const int64_t size = dtype_size(r.stored), most = kReduceBytes / size;
-  const bool halves = r.block_of_halves && reduced.dtype == DType::bf16;
+  const TakeLines in_place = r.in_place(reduced.dtype);
   Position p(reduced, begin);
   for (int64_t at = begin; at < end;) {
-    // Halves that need no buffer are read as they lie.
-    if (halves && p.step(reduced) == 1 && p.row_left() >= 64) {
-      int64_t n = p.row_left() < end - at ? p.row_left() : end - at;
-      n = n < most ? n : most;
-      r.block_of_halves(state, p.address(reduced), n, at);
+    const auto in_a_row = [&](int64_t filled) {
+      const int64_t left = end - at - filled, room = most - filled;
+      const int64_t n = p.row_left() < left ? p.row_left() : left;
+      return n < room ? n : room;
+    };
+    if (const int64_t n = in_a_row(0); in_place && p.step(reduced) == 1 && n >= kWorthReading) {
+      in_place(state, p.address(reduced), 0, 1, n, at);
       p.advance(n);
       at += n;
       continue;
     }
     // Short rows are gathered until a block is full.
     int64_t filled = 0;
-    const char* dense = buffer;
     do {
-      int64_t n = p.row_left() < end - at - filled ? p.row_left() : end - at - filled;
-      n = n < most - filled ? n : most - filled;
-      const char* from = p.address(reduced);
-      const int64_t step = p.step(reduced);
-      if (filled == 0 && reduced.dtype == r.stored && (step == 1 || n == 1) && n >= 64)
-        dense = from;
-      else
-        TRN_ISA_NAMESPACE::convert_run(buffer + filled * size, r.stored, 1, from, reduced.dtype,
-                                       step, n);
+      const int64_t n = in_a_row(filled);
+      TRN_ISA_NAMESPACE::convert_run(buffer + filled * size, r.stored, 1, p.address(reduced),
+                                     reduced.dtype, p.step(reduced), n);
       p.advance(n);
       filled += n;
-    } while (dense == buffer && filled < most && at + filled < end);
-    r.block(state, dense, filled, at);
+    } while (filled < most && at + filled < end);
+    r.lines(state, buffer, 0, 1, filled, at);
     at += filled;
   }
 }
@@ -210,7 +216,7 @@ void take_matrix(const Reducer& r, bool across, char* states, const char* from, 
     x = converted;
   }
   if (!by_blocks) return r.rows(states, x, step, lines, width, at);
-  for (int64_t c = 0; c < width; ++c) r.block(r.state(states, c), x + c * step * own, lines, at);
+  r.lines(states, x, step, width, lines, at);
 }
 
 // Outputs that lie side by side, reduced over rows: each row is read once, in order.
@@ -263,6 +269,9 @@ void reduce_elements(const Reducer& r, const Call& call, const Range& range) {
   const bool columns = beside == 1 && (l.reduced == 0 || inner != 1);
   const bool short_rows = l.kept > 0 && l.reduced == 1 && inner == 1 && l.length <= kShortRow &&
                           l.length > 0 && l.chunk == l.length;
+  // Rows that are a block each.
+  const TakeLines in_place = l.reduced == 1 && inner == 1 ? r.in_place(in.dtype) : nullptr;
+  const int64_t block = kReduceBytes / dtype_size(r.stored);
   const int64_t most =
       short_rows ? kColumns * kRows / (l.length < kRows ? kRows : l.length) : kColumns;
   char* states = range.scratch;
@@ -282,6 +291,8 @@ void reduce_elements(const Reducer& r, const Call& call, const Range& range) {
     } else if (short_rows) {
       take_matrix(r, true, states, reduced.as<char>(), in.dtype, beside * size, n, l.length, 0,
                   buffer);
+    } else if (in_place && end - begin >= kWorthReading && end - begin <= block) {
+      in_place(states, reduced.as<char>() + begin * size, beside, n, end - begin, begin);
     } else {
       for (int64_t c = 0; c < n; ++c, reduced.data = reduced.as<char>() + beside * size)
         take_elements(r, r.state(states, c), reduced, begin, end, buffer);

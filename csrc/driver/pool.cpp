@@ -63,7 +63,7 @@ class Pool {
     Job job{&call, fault, call.work};
     const int n = threads();
     if (n == 1 || call.work <= call.grain) return work_on(job);
-    const int64_t share = (call.work + 4 * n - 1) / (4 * n);
+    const int64_t share = call.work / (4 * n);  // rounded down: few items go one by one
     job.chunk = std::max<int64_t>({1, call.grain, share});
     std::unique_lock taken(taken_, std::try_to_lock);
     if (!taken.owns_lock()) return work_on(job);
