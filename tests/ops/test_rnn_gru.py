@@ -1,0 +1,124 @@
+"""GRU layers, whose inputs are multiplied once: values and gradients, and what is left to cells."""
+
+import pytest
+import torch
+from torch import nn
+from torch.autograd import gradgradcheck
+
+from .compare import FLOATS, check, launches, make
+
+pytestmark = pytest.mark.usefixtures("ran", "native")
+LENGTH, BATCH, WIDTH, HIDDEN = 5, 3, 6, 7
+FORMS = {  # layers, bidirectional, batch_first, biases
+    "one": (1, False, False, True),
+    "batch first": (1, False, True, True),
+    "no biases": (2, False, False, False),
+    "two directions": (1, True, False, True),
+    "all": (2, True, True, True),
+}
+
+
+def arguments(form, dtype, length=LENGTH, batch=BATCH):
+    layers, both, first, biases = FORMS[form]
+    x = make(*((batch, length) if first else (length, batch)), WIDTH, dtype=dtype)
+    h = make(layers * (1 + both), batch, HIDDEN, dtype=dtype, seed=20)
+    params = []
+    for layer in range(layers):
+        shapes = [(3 * HIDDEN, HIDDEN * (1 + both) if layer else WIDTH), (3 * HIDDEN, HIDDEN),
+                  *([(3 * HIDDEN,)] * 2 if biases else [])] * (1 + both)
+        params += [make(*s, dtype=dtype, seed=30 + k) * 0.5 for k, s in enumerate(shapes)]
+
+    def run(x, h, *params, dropout=0.0, train=True):
+        return torch.gru(x, h, params, biases, layers, dropout, train, both, first)
+
+    return run, [t.requires_grad_() for t in (x, h, *params)]
+
+
+def on_device(tensors):
+    return [t.detach().to("trn").requires_grad_() for t in tensors]
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("form", FORMS)
+def test_values_and_gradients(isa, form, dtype):
+    run, args = arguments(form, dtype)
+    check(run, *args)
+
+
+@pytest.mark.parametrize("length, batch", [(1, 1), (1, 4), (9, 1), (3, 33)])
+def test_lengths_and_batches(length, batch):
+    run, args = arguments("all", torch.float32, length, batch)
+    check(run, *args)
+
+
+def test_inputs_are_multiplied_once():
+    def inference(length):
+        run, args = arguments("one", torch.float32, length)
+        args = on_device(args)
+        with torch.no_grad():
+            return launches(lambda: run(*args))
+
+    assert inference(12) - inference(11) == 2  # the state's product and a cell
+
+
+def test_differentiated_twice():
+    run, args = arguments("two directions", torch.float64, 3, 2)
+    assert gradgradcheck(lambda *a: run(*a)[0], on_device(args), atol=1e-4, fast_mode=True)
+
+
+def test_without_gradients():
+    run, args = arguments("all", torch.float32)
+    there, want = on_device(args), run(*args)
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            for g, w in zip(run(*there), want, strict=True):
+                assert not g.requires_grad
+                torch.testing.assert_close(g.cpu(), w.detach())
+
+
+def test_dropout_between_layers():
+    run, args = arguments("all", torch.float32)
+    there = on_device(args)
+    torch.manual_seed(3)
+    first = run(*there, dropout=0.5)[0]
+    torch.manual_seed(3)
+    assert torch.equal(first, run(*there, dropout=0.5)[0])
+    assert not torch.equal(first, run(*there)[0])
+    assert torch.equal(run(*there, dropout=0.5, train=False)[0], run(*there)[0])
+
+
+def test_modules_with_packed_sequences_and_autocast():
+    torch.manual_seed(0)
+    layer = nn.GRU(WIDTH, HIDDEN, 2)
+    x = make(LENGTH, BATCH, WIDTH)
+    packed = nn.utils.rnn.pack_padded_sequence(x, [5, 3, 1])
+    want = layer(x)[0].detach(), layer(packed)[0].data.detach()
+    there = layer.to("trn")
+    got = there(x.to("trn"))[0], there(packed.to("trn"))[0].data
+    for g, w in zip(got, want, strict=True):
+        torch.testing.assert_close(g.detach().cpu(), w)
+    with torch.autocast("trn", torch.bfloat16):
+        out = there(x.to("trn"))[0]
+    assert out.dtype == torch.bfloat16
+    torch.testing.assert_close(out.detach().cpu().float(), want[0], rtol=2e-2, atol=2e-2)
+
+
+def test_errors():
+    run, args = arguments("one", torch.float32)
+    for wrong in ([args[0][..., :-1], *args[1:]], [args[0], args[1][:, :1], *args[2:]],
+                  [*args[:2], args[2][:-1], args[3][:-1], *args[4:]]):
+        with pytest.raises(RuntimeError):
+            run(*on_device(wrong))
+    with pytest.raises(RuntimeError, match="input data type|same dtype|expected"):
+        run(on_device(args)[0].double(), *on_device(args)[1:])
+    assert run(*on_device(args))[0].device.type == "trn"
+
+
+def test_export_and_compilation():
+    layer = nn.GRU(WIDTH, HIDDEN, batch_first=True).to("trn")
+    x = make(BATCH, LENGTH, WIDTH).to("trn")
+    want = layer(x)[0].detach()
+    exported = torch.export.export(layer, (x,)).module()
+    torch.testing.assert_close(exported(x)[0].detach(), want)
+    compiled = torch.compile(layer, backend="aot_eager")
+    torch.testing.assert_close(compiled(x)[0].detach(), want)
