@@ -88,31 +88,38 @@ void store(const Lane& lane, const Position& start, int64_t n) {
   }
 }
 
-// The next n elements, which lie in one row of every operand.
-void map_row(const Map& map, const Call& call, Lane* lanes, const Position& start, int64_t n) {
+// n elements of a row that every operand has, and of the rows that follow it, `count` in all.
+void map_lines(const Map& map, const Call& call, Lane* lanes, const Position& start, int64_t n,
+               int64_t count) {
   char* at[kMaxOperands + 1];
-  int64_t step[kMaxOperands + 1];
+  int64_t step[kMaxOperands + 1], bytes[kMaxOperands + 1], next[kMaxOperands + 1];
   bool direct[kMaxOperands + 1], all = true;
   for (int i = 0; i <= map.arity; ++i) {
     const Operand& o = *lanes[i].operand;
     at[i] = o.data ? start.address(o) : nullptr;
     step[i] = n == 1 ? 1 : start.step(o);
+    bytes[i] = step[i] * dtype_size(o.dtype);
+    next[i] = start.row_step(o) * dtype_size(o.dtype);
     direct[i] = lanes[i].direct(step[i]);
     all = all && direct[i];
   }
   // Where every row is used as it lies, no buffer bounds its length.
   const int64_t most = all ? n : kBlock;
-  for (int64_t done = 0; done < n; done += most) {
-    const int64_t some = n - done < most ? n - done : most;
-    const void* in[kMaxOperands];
-    char* from[kMaxOperands + 1];
-    for (int i = 0; i <= map.arity; ++i) {
-      from[i] = at[i] + done * step[i] * dtype_size(lanes[i].operand->dtype);
-      if (i) in[i - 1] = direct[i] ? from[i] : load_run(lanes[i], from[i], step[i], some);
+  for (int64_t line = 0; line < count; ++line) {
+    for (int64_t done = 0; done < n; done += most) {
+      const int64_t some = n - done < most ? n - done : most;
+      const void* in[kMaxOperands];
+      char* from[kMaxOperands + 1];
+      for (int i = 0; i <= map.arity; ++i) {
+        from[i] = at[i] + done * bytes[i];
+        if (i) in[i - 1] = direct[i] ? from[i] : load_run(lanes[i], from[i], step[i], some);
+      }
+      map.loop(direct[0] ? from[0] : lanes[0].buffer, in, some, call);
+      if (!direct[0])
+        convert_run(from[0], call.operand[0].dtype, step[0], lanes[0].buffer, lanes[0].type, 1,
+                    some);
     }
-    map.loop(direct[0] ? from[0] : lanes[0].buffer, in, some, call);
-    if (!direct[0])
-      convert_run(from[0], call.operand[0].dtype, step[0], lanes[0].buffer, lanes[0].type, 1, some);
+    for (int i = 0; i <= map.arity; ++i) at[i] += next[i];
   }
 }
 
@@ -165,7 +172,9 @@ void run_map(const Map& given, const Call& call, const Range& range) {
     const int64_t row = p.row_left() < left ? p.row_left() : left;
     int64_t n = row;
     if (row >= 64 || row == left) {
-      map_row(map, call, lanes, p, n);
+      const int64_t whole = left / row < p.rows_left() ? left / row : p.rows_left();
+      map_lines(map, call, lanes, p, row, whole > 1 ? whole : 1);
+      if (whole > 1) n = row * whole;
     } else {
       // Short rows are gathered into blocks, whole ones after the first.
       const int64_t length = out.sizes[out.ndim - 1], most = left < kBlock ? left : kBlock;

@@ -148,8 +148,8 @@ struct Packing {
   };
   static constexpr int64_t kUnitBytes = kUnitRows * sizeof(U);
 
-  // Whether lines that lie so many bytes apart share one set of the first level, of which a way is a
-  // page: more lines than it has ways would push each other out between two units of k.
+  // Whether lines that lie so many bytes apart share one set of the first level, of which a way is
+  // a page: more lines than it has ways would push each other out between two units of k.
   static constexpr int64_t kWayBytes = 4096;
   static constexpr bool collide(int64_t bytes) { return !kTiled && bytes % kWayBytes == 0; }
 

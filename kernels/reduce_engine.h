@@ -80,8 +80,7 @@ struct Loops {
     for (int64_t c = 0; c < n; ++c) R::merge(of(states)[c], of(others)[c]);
   }
   template <class S>
-  static void lines(char* states, const void* x, int64_t ld, int64_t count, int64_t n,
-                    int64_t at) {
+  static void lines(char* states, const void* x, int64_t ld, int64_t count, int64_t n, int64_t at) {
     for (int64_t c = 0; c < count; ++c)
       R::block(of(states)[c], static_cast<const S*>(x) + c * ld, n, at);
   }

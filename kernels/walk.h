@@ -38,6 +38,14 @@ struct Position {
   TRN_INLINE int64_t step(const Operand& o) const {
     return shape.ndim ? o.strides[shape.ndim - 1] : 0;
   }
+  // Whole rows ahead that lie row_step() elements apart in an operand; none from within a row.
+  TRN_INLINE int64_t rows_left() const {
+    const int d = shape.ndim - 2;
+    return d < 0 || at[d + 1] ? 0 : shape.sizes[d] - at[d];
+  }
+  TRN_INLINE int64_t row_step(const Operand& o) const {
+    return shape.ndim > 1 ? o.strides[shape.ndim - 2] : 0;
+  }
 };
 
 }  // namespace
