@@ -2,12 +2,12 @@
 
 import importlib
 import importlib.util
-import sys
 import warnings
 
 import pytest
 import torch
 from torch_trn.migration import redirections, scope
+from torch_trn.migration.packages import forget
 
 NAMES = ["flash_attn", "xformers", "apex", "bitsandbytes"]
 if any(importlib.util.find_spec(name) for name in NAMES):
@@ -45,12 +45,29 @@ def qkv(queries=6, keys=6, heads=4, groups=2):
             *(torch.randn(2, keys, groups, 8, device="cuda") for _ in range(2)))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_each_announces_itself_and_leaves_with_the_scope(name):
-    sys.modules.pop(name, None)
-    with pytest.warns(UserWarning, match=f"{name} is not installed: torch-trn stands in"):
+@pytest.mark.parametrize(("name", "module", "thing"), [
+    ("flash_attn", "flash_attn", "flash_attn_func"), ("xformers", "xformers.ops", "AttentionBias"),
+    ("apex", "apex.optimizers", "FusedAdam"), ("bitsandbytes", "bitsandbytes.optim", "Adam8bit")])
+def test_each_announces_itself_once_when_something_of_it_is_taken(name, module, thing):
+    forget()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # whoever only looks hears nothing
+        found = importlib.import_module(module)
         importlib.import_module(name)
+        with pytest.raises(AttributeError, match=f"module '{module}' has no attribute 'missing'"):
+            _ = found.missing
+    with pytest.warns(UserWarning, match=f"{name} is not installed: torch-trn stands in") as told:
+        assert getattr(found, thing) is getattr(found, thing)
+    assert [w.filename for w in told] == [__file__]
     assert any(what == f"import {name}" for what, _ in redirections())
+    assert thing in dir(found)
+
+
+def test_looking_for_what_a_stand_in_has_not_says_nothing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ImportError):
+            from apex import amp  # noqa: F401
 
 
 def test_without_redirection_they_are_absent(python):

@@ -1,6 +1,7 @@
 """Stand-ins for CUDA-only packages, found only while CUDA is redirected and the package is absent.
 
-Each says once that it stands in, and for what. What it has not raises ImportError or
+Each says once, when something of it is first taken, that it stands in, and for what; programs that
+only look whether there is such a package hear nothing. What it has not raises ImportError or
 AttributeError, as an older release of the package would.
 """
 
@@ -11,6 +12,7 @@ import importlib.machinery
 import importlib.metadata
 import importlib.util
 import sys
+import types
 import warnings
 
 from ... import _C
@@ -33,8 +35,22 @@ _SAYS = {
 }
 
 
+_QUIET = {"bitsandbytes.nn"}  # names to test against: making one is refused
+_announced: set[str] = set()
+
+
+def _announce(package: str) -> None:
+    if package in _announced:
+        return
+    _announced.add(package)
+    _C._note_redirection(_C._redirection_id(f"import {package}"))
+    warnings.warn(f"{package} is not installed: torch-trn stands in, and {_SAYS[package]}",
+                  stacklevel=3)
+
+
 class _Loader(importlib.abc.Loader):
-    """Runs a stand-in's source as the module of the package's name."""
+    """Runs a stand-in's source as the module of the package's name, which gives out what the source
+    defines when it is asked for it."""
 
     def __init__(self, name: str) -> None:
         here = f"{__name__}.{_MODULES[name]}"
@@ -44,14 +60,27 @@ class _Loader(importlib.abc.Loader):
         return None
 
     def exec_module(self, module) -> None:
-        package = module.__name__
-        if package in _SAYS:
-            _C._note_redirection(_C._redirection_id(f"import {package}"))
-            warnings.warn(f"{package} is not installed: torch-trn stands in, and "
-                          f"{_SAYS[package]}", stacklevel=2)
+        name = module.__name__
         module.__file__ = self.source.origin
         module.__torch_trn_stand_in__ = True  # before its parts are imported
-        exec(self.source.loader.get_code(self.source.name), module.__dict__)
+        defined = {key: value for key, value in vars(module).items() if key.startswith("__")}
+        exec(self.source.loader.get_code(self.source.name), defined)
+        offered = {key: value for key, value in defined.items()
+                   if not key.startswith("_")
+                   and (value is module or not isinstance(value, types.ModuleType))}
+
+        def take(key):
+            if key not in offered:
+                raise AttributeError(f"module {name!r} has no attribute {key!r}")
+            if name not in _QUIET:
+                _announce(name.partition(".")[0])
+            return offered[key]
+
+        module.__getattr__ = take
+        module.__dir__ = lambda: [*vars(module), *offered]
+        for key in ("__version__", "__all__"):
+            if key in defined:
+                setattr(module, key, defined[key])
 
 
 class _Distribution(importlib.metadata.Distribution):
@@ -88,6 +117,7 @@ class Finder(importlib.metadata.DistributionFinder):
 
 def forget() -> None:
     """Takes the stand-ins out of the imported modules."""
+    _announced.clear()
     for name in _MODULES:
         if hasattr(sys.modules.get(name), "__torch_trn_stand_in__"):
             del sys.modules[name]
