@@ -4,6 +4,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cstdio>
+
 namespace trn {
 namespace {
 
@@ -12,12 +14,22 @@ int64_t cache_bytes(int name, int64_t otherwise) {
   return size > 0 ? size : otherwise;
 }
 
+// Of the third level the C library may count what belongs to cores that a virtual machine has not;
+// the kernel says what the first core has.
+int64_t third_level_bytes() {
+  long kibibytes = 0;
+  if (FILE* file = std::fopen("/sys/devices/system/cpu/cpu0/cache/index3/size", "r")) {
+    if (std::fscanf(file, "%ldK", &kibibytes) != 1) kibibytes = 0;
+    std::fclose(file);
+  }
+  return kibibytes > 0 ? kibibytes * 1024 : cache_bytes(_SC_LEVEL3_CACHE_SIZE, 16 << 20);
+}
+
 }  // namespace
 
 const Caches& caches() {
   static const Caches all{cache_bytes(_SC_LEVEL1_DCACHE_SIZE, 32 << 10),
-                          cache_bytes(_SC_LEVEL2_CACHE_SIZE, 1 << 20),
-                          cache_bytes(_SC_LEVEL3_CACHE_SIZE, 16 << 20)};
+                          cache_bytes(_SC_LEVEL2_CACHE_SIZE, 1 << 20), third_level_bytes()};
   return all;
 }
 

@@ -16,6 +16,7 @@
 #include "driver/memory.h"
 #include "driver/pool.h"
 #include "driver/queue.h"
+#include "processor.h"
 
 namespace trn::driver {
 namespace {
@@ -32,8 +33,6 @@ std::string processor_name() {
     if (line.rfind("model name", 0) == 0) return line.substr(line.find(':') + 2);
   return "host processor";
 }
-
-int64_t cache_bytes(int name) { return std::max<int64_t>(0, sysconf(name)); }
 
 struct HostQueue : Queue {
   using Queue::Queue;
@@ -63,9 +62,9 @@ class HostDevice final : public Device {
             memory_.info().total,
             compute_threads(),
             isa_name(active_isa()),
-            cache_bytes(_SC_LEVEL1_DCACHE_SIZE),
-            cache_bytes(_SC_LEVEL2_CACHE_SIZE),
-            cache_bytes(_SC_LEVEL3_CACHE_SIZE)};
+            caches().l1,
+            caches().l2,
+            caches().l3};
   }
 
   Result<void*> allocate(int64_t bytes) override {
