@@ -2,6 +2,7 @@
 #include "ops/migrate.h"
 
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/ops/_sparse_compressed_tensor_unsafe_native.h>
 #include <ATen/ops/to_native.h>
 #include <c10/core/Allocator.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
@@ -149,6 +150,15 @@ at::Tensor to_dtype_layout(const at::Tensor& self, std::optional<at::ScalarType>
                         memory_format);
 }
 
+// CSR and its kin, whose parts are on trn: the key would be CUDA's otherwise.
+at::Tensor compressed_tensor(const at::Tensor& compressed, const at::Tensor& plain,
+                             const at::Tensor& values, c10::SymIntArrayRef size,
+                             std::optional<at::ScalarType> dtype, std::optional<at::Layout> layout,
+                             std::optional<at::Device> device, std::optional<bool> pin_memory) {
+  return at::native::_sparse_compressed_tensor_unsafe_symint(compressed, plain, values, size, dtype,
+                                                             layout, to_trn(device), pin_memory);
+}
+
 bool is_factory(const c10::OperatorHandle& op) {
   bool takes_device = false;
   for (const auto& a : op.schema().arguments()) {
@@ -203,6 +213,10 @@ Libraries register_all() {
     add_library(all, "aten", key);
     all.back()->impl("to.device", TORCH_FN(to_device));
     all.back()->impl("to.dtype_layout", TORCH_FN(to_dtype_layout));
+  }
+  for (auto key : {c10::DispatchKey::SparseCsrCUDA, c10::DispatchKey::SparseCsrPrivateUse1}) {
+    add_library(all, "aten", key);
+    all.back()->impl("_sparse_compressed_tensor_unsafe", TORCH_FN(compressed_tensor));
   }
   return all;
 }

@@ -14,6 +14,9 @@ assert rows['aten::mm'].device_time_total > 0, averages.table()
 assert any(e.self_device_time_total > 0 for e in averages), averages.table()
 assert all(e.cpu_time_total >= 0 for e in averages)
 table = averages.table(sort_by='cuda_time_total', row_limit=1)
+events = recorded.events() if hasattr(recorded, 'events') else recorded.function_events
+kernels = [e for e in events if e.device_type == torch.autograd.DeviceType.CUDA]
+assert sum(e.device_time for e in kernels) > 0, averages.table()
 longest = max(averages, key=lambda e: e.device_time_total)
 assert longest.key in table, table
 """

@@ -25,6 +25,20 @@ def _has_one(namespace: str, op_name, key: str) -> bool:
         and torch._C._dispatch_has_kernel_for_dispatch_key(name, key)
 
 
+def _below_autocast(kernel):
+    """A kernel for autocast that leaves out CUDA's key, as torch.library's do, would come again."""
+    if kernel is torch.library.fallthrough_kernel:
+        return kernel
+    autocast = torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastPrivateUse1)
+
+    @functools.wraps(kernel)
+    def below(*args, **kwargs):
+        with torch._C._ExcludeDispatchKeyGuard(autocast):
+            return kernel(*args, **kwargs)
+
+    return below
+
+
 def for_trn(original):
     """torch.library.Library.impl with CUDA's dispatch keys meaning trn's."""
     note = asking.noting("torch.library.impl")
@@ -36,6 +50,8 @@ def for_trn(original):
         if key in _KEYS and self.dispatch_key not in _KEYS \
                 and not _has_one(self.ns, op_name, _KEYS[key]):
             note()
+            if key == "AutocastCUDA":
+                fn = _below_autocast(fn)
             key = _KEYS[key]
         return original(self, op_name, fn, key, **kwargs)
 

@@ -41,6 +41,18 @@ def _timing_trn(original: Callable) -> Callable:
     return __init__
 
 
+def _of_cuda(original: Callable) -> Callable:
+    """An event's constructor: what ran on trn ran on what the program calls CUDA."""
+    kinds = torch.autograd.DeviceType
+
+    @functools.wraps(original)
+    def __init__(self, *args, device_type=kinds.CPU, **kwargs):  # noqa: N807
+        shown = kinds.CUDA if device_type == kinds.PrivateUse1 else device_type
+        original(self, *args, device_type=shown, **kwargs)
+
+    return __init__
+
+
 def _enter_nvtx(self: torch.autograd.profiler.emit_nvtx) -> Any:
     """emit_nvtx: operators are ranges of torch.profiler's already, and nothing else reads them."""
     if not self.enabled:
@@ -60,5 +72,7 @@ def patches() -> Iterator[Patch]:
     profiler, older = torch.profiler.profiler, torch.autograd.profiler
     yield Patch(profiler, "_parse_activities", _recording_trn(profiler._parse_activities))
     yield Patch(older.profile, "__init__", _timing_trn(older.profile.__init__))
+    events = torch.autograd.profiler_util.FunctionEvent
+    yield Patch(events, "__init__", _of_cuda(events.__init__))
     yield Patch(older.emit_nvtx, "__enter__", _enter_nvtx)
     yield Patch(older.emit_nvtx, "__exit__", _leave_nvtx)

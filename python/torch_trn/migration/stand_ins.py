@@ -157,6 +157,27 @@ class CufftPlanCache:
         return self
 
 
+def _fused(types: set[torch.dtype], masks: bool, enabled: str) -> Callable:
+    """torch.backends.cuda.can_use_..._attention: what CUDA's kernel takes, trn's does as well."""
+
+    def can_use(params: torch.backends.cuda.SDPAParams, debug: bool = False) -> bool:
+        """Whether the fused kernel runs for these tensors of scaled_dot_product_attention."""
+        inputs = (params.query, params.key, params.value)
+        return (getattr(torch.backends.cuda, enabled)() and all(t.is_cuda for t in inputs)
+                and all(t.dim() == 4 and t.dtype == params.query.dtype for t in inputs)
+                and params.query.dtype in types and (masks or params.attn_mask is None)
+                and all(t.size(-1) <= 256 for t in inputs))
+
+    return can_use
+
+
+_HALVES = {torch.float16, torch.bfloat16}
+ATTENTION: dict[str, Callable] = {
+    "can_use_flash_attention": _fused(_HALVES, False, "flash_sdp_enabled"),
+    "can_use_efficient_attention": _fused({*_HALVES, torch.float32}, True,
+                                          "mem_efficient_sdp_enabled"),
+}
+
 FUNCTIONS: dict[str, Any] = {
     "caching_allocator_disabled": caching_allocator_disabled,
     "caching_allocator_enable": caching_allocator_enable,

@@ -163,6 +163,8 @@ def _cuda() -> Iterator[Patch]:
     yield Patch(cuda, "_cudart", stand_ins.CudaRuntime())
     yield Patch(cuda, "default_generators", trn.random.default_generators())
     yield Patch(cuda, "has_half", True)
+    # Always: torch.utils.checkpoint keeps generators' states only of a device that has begun.
+    yield Patch(cuda, "_initialized", True)
     yield Patch(trn.device, "__init__", counted("torch.cuda.device", trn.device.__init__))
     yield Patch(trn.Event, "__new__", staticmethod(counted("torch.cuda.Event",
                                                            trn.Event.__new__)))
@@ -176,6 +178,8 @@ def _backends() -> Iterator[Patch]:
     # Asked before it looks whether a graph is CUDA's at all.
     yield Patch(torch._C, "_cuda_cudaCachingAllocator_is_enabled", lambda: True)
     yield Patch(cuda, "cufft_plan_cache", stand_ins.CufftPlanCache())
+    for name, takes in stand_ins.ATTENTION.items():
+        yield Patch(cuda, name, takes)
     for name in ("preferred_linalg_library", "preferred_blas_library"):
         yield Patch(cuda, name, stand_ins.remembering(getattr(cuda, name)))
     yield Patch(cudnn, "is_acceptable", lambda tensor: False)

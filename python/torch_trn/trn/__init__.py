@@ -23,6 +23,7 @@ from ._device import _is_in_bad_fork as _is_in_bad_fork
 from ._device import _lazy_call as _lazy_call
 from ._device import _lazy_init as _lazy_init
 from ._device import _sleep as _sleep
+from ._device import is_initialized as is_initialized
 from .graphs import *  # noqa: F403
 from .memory import *  # noqa: F403
 from .memory import _dump_snapshot as _dump_snapshot
@@ -49,4 +50,6 @@ def __getattr__(name: str):
         return _generator(name)
     if name in legacy.NAMES:
         return legacy.NAMES[name]
+    if name == "_initialized":  # torch.utils.checkpoint keeps generators' states if so
+        return is_initialized()
     raise AttributeError(f"module 'torch.trn' has no attribute '{name}'")
