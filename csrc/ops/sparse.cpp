@@ -8,7 +8,9 @@
 #include <ATen/ops/addmm_ops.h>
 #include <ATen/ops/addmv_ops.h>
 #include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/mul_ops.h>
 #include <ATen/ops/resize_as_sparse.h>
 #include <ATen/ops/result_type.h>
 #include <ATen/ops/searchsorted.h>
@@ -134,10 +136,35 @@ at::Tensor coalesce(const at::Tensor& self) {
       ._coalesced_(true);
 }
 
+// A number for every place of the sparse dimensions that has an element.
+at::Tensor places_of(const at::Tensor& sparse) {
+  return flatten_indices(sparse._indices(), sparse.sizes().slice(0, sparse.sparse_dim()));
+}
+
+// The values of coalesced self at some places, zero where it has no element.
+at::Tensor values_at(const at::Tensor& self, const at::Tensor& places) {
+  const at::Tensor values = self._values();
+  std::vector<int64_t> shape = values.sizes().vec();
+  shape[0] = places.size(0);
+  if (self._nnz() == 0) return at::zeros(shape, values.options());
+  const at::Tensor own = places_of(self);
+  const at::Tensor at = at::searchsorted(own, places).clamp_max(own.size(0) - 1);
+  std::vector<int64_t> column(values.dim(), 1);
+  column[0] = places.size(0);
+  const at::Tensor absent = own.index_select(0, at).ne(places).view(column);
+  return values.index_select(0, at).masked_fill(absent, 0);
+}
+
 // What self has where mask has elements.
 at::Tensor sparse_mask(const at::Tensor& self, const at::Tensor& mask) {
+  if (self.is_sparse() && mask.is_sparse() && mask.sparse_dim() &&
+      self.sparse_dim() == mask.sparse_dim() && self.sizes().equals(mask.sizes())) {
+    return at::_sparse_coo_tensor_unsafe(mask._indices().clone(),
+                                         values_at(self.coalesce(), places_of(mask)), mask.sizes())
+        ._coalesced_(mask.is_coalesced());
+  }
   if (self.layout() != at::kStrided || !mask.is_sparse() || !mask.sparse_dim())
-    return fallback<at::_ops::sparse_mask>("elements of two sparse tensors", self, mask);
+    return fallback<at::_ops::sparse_mask>("elements of other layouts", self, mask);
   TORCH_CHECK(self.sizes().equals(mask.sizes()),
               "sparse_mask(): operands have incompatible sizes; "
               "self has size ",
@@ -165,7 +192,42 @@ at::Tensor& add_out(const at::Tensor& self, const at::Tensor& other, const at::S
     out.resize_(sum.sizes());
     return out.copy_(sum);
   }
-  fallback<at::_ops::add_out>("both are sparse", self, other, alpha, out);
+  if (self.is_sparse() && other.is_sparse() && self.sizes().equals(other.sizes()) &&
+      self.sparse_dim() == other.sparse_dim()) {
+    // As CUDA's: elements one after the other, added up by who coalesces.
+    const auto type = at::result_type(self, other);
+    const at::Tensor more = other._values().to(type);
+    const at::Tensor values =
+        at::cat({self._values().to(type), alpha.equal(1) ? more : more * alpha}, 0);
+    write_back(at::_sparse_coo_tensor_unsafe(at::cat({self._indices(), other._indices()}, 1),
+                                             values.to(out.scalar_type()), self.sizes()),
+               out);
+    return out;
+  }
+  fallback<at::_ops::add_out>("sparse tensors of other shapes", self, other, alpha, out);
+  return out;
+}
+
+// A sparse tensor times a number, or times a dense one of its shape.
+at::Tensor& mul_out(const at::Tensor& self, const at::Tensor& other, at::Tensor& out) {
+  const at::Tensor &sparse = self.is_sparse() ? self : other, &by = self.is_sparse() ? other : self;
+  const int64_t dims = sparse.is_sparse() ? sparse.sparse_dim() : 0;
+  if (!dims || !out.is_sparse() || by.layout() != at::kStrided ||
+      (by.dim() && !by.sizes().equals(sparse.sizes()))) {
+    fallback<at::_ops::mul_out>("both are sparse, or of different shapes", self, other, out);
+    return out;
+  }
+  const auto type = at::result_type(self, other);
+  TORCH_CHECK(c10::canCast(type, out.scalar_type()), "result type ", type,
+              " can't be cast to the desired output type ", out.scalar_type());
+  const at::Tensor factor =
+      by.dim() ? by.flatten(0, dims - 1).index_select(0, places_of(sparse)) : by;
+  const at::Tensor values = (sparse._values().to(type) * factor).to(out.scalar_type());
+  const bool in_order = sparse.is_coalesced();
+  write_back(at::_sparse_coo_tensor_unsafe(sparse._indices().clone(), values, sparse.sizes())
+                 ._coalesced_(in_order),
+             out);
+  out._coalesced_(in_order);
   return out;
 }
 
@@ -173,6 +235,7 @@ TORCH_LIBRARY_IMPL(aten, SparsePrivateUse1, m) {
   m.impl("_copy_from_and_resize", &write_back);
   m.impl("_coalesce", &coalesce);
   m.impl("add.out", &add_out);
+  m.impl("mul.out", &mul_out);
   m.impl("sparse_mask", &sparse_mask);
   m.impl("addmm", &product_and);
   m.impl("addmm_", &addmm_);

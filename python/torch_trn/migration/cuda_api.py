@@ -50,7 +50,7 @@ adapted clock_rate: the processor's, where the machine tells it
 adapted ipc_collect: waits for the device; memory that processes share is freed with its last holder
 adapted cudart: memory figures, profiler marks, host registration and error texts; no other call
 adapted nccl: collectives over this process's devices, by copies; version() answers
-adapted sparse: the old types; arithmetic between sparse tensors runs on the CPU, counted
+adapted sparse: the old types; products of two sparse tensors run on the CPU, counted
 adapted tunable: settings are kept; kernels are chosen by the processor, so nothing is tuned
 no-op caching_allocator_enable: the cache stays on
 no-op caching_allocator_disabled: the cache stays on
