@@ -120,13 +120,18 @@ at::Tensor unflatten_indices(at::Tensor place, at::IntArrayRef sizes) {
   return indices;
 }
 
+// A number for every place of the sparse dimensions that has an element.
+at::Tensor places_of(const at::Tensor& sparse) {
+  return flatten_indices(sparse._indices(), sparse.sizes().slice(0, sparse.sparse_dim()));
+}
+
 // Elements in order, those of one place added up. Waits for their number, as CUDA's does.
 at::Tensor coalesce(const at::Tensor& self) {
   if (self.scalar_type() == at::kBool)
     return fallback<at::_ops::_coalesce>("truth values are not added", self);
   const at::IntArrayRef sizes = self.sizes().slice(0, self.sparse_dim());
   const at::Tensor values = self._values();
-  const auto [place, order] = flatten_indices(self._indices(), sizes).sort(true, 0, false);
+  const auto [place, order] = places_of(self).sort(true, 0, false);
   const auto [places, number, count] = at::unique_consecutive(place, true);
   std::vector<int64_t> shape = values.sizes().vec();
   shape[0] = places.size(0);
@@ -134,11 +139,6 @@ at::Tensor coalesce(const at::Tensor& self) {
   sums.index_add_(0, number, values.index_select(0, order));
   return at::_sparse_coo_tensor_unsafe(unflatten_indices(places, sizes), sums, self.sizes())
       ._coalesced_(true);
-}
-
-// A number for every place of the sparse dimensions that has an element.
-at::Tensor places_of(const at::Tensor& sparse) {
-  return flatten_indices(sparse._indices(), sparse.sizes().slice(0, sparse.sparse_dim()));
 }
 
 // The values of coalesced self at some places, zero where it has no element.
@@ -171,9 +171,7 @@ at::Tensor sparse_mask(const at::Tensor& self, const at::Tensor& mask) {
               self.sizes(), " but mask has size ", mask.sizes());
   const at::Tensor indices = mask._indices();
   const int64_t dims = mask.sparse_dim();
-  const at::Tensor values =
-      self.flatten(0, dims - 1)
-          .index_select(0, flatten_indices(indices, mask.sizes().slice(0, dims)));
+  const at::Tensor values = self.flatten(0, dims - 1).index_select(0, places_of(mask));
   return at::_sparse_coo_tensor_unsafe(indices.clone(), values, mask.sizes())
       ._coalesced_(mask.is_coalesced());
 }
@@ -184,7 +182,7 @@ at::Tensor& add_out(const at::Tensor& self, const at::Tensor& other, const at::S
   if (!self.is_sparse() && other.is_sparse() && !out.is_sparse() &&
       self.sizes().equals(other.sizes())) {
     const int64_t dims = other.sparse_dim();
-    const at::Tensor place = flatten_indices(other._indices(), other.sizes().slice(0, dims));
+    const at::Tensor place = places_of(other);
     const auto type = at::result_type(self, other);
     const at::Tensor sum = self.to(type, false, true, at::MemoryFormat::Contiguous);
     if (dims) sum.flatten(0, dims - 1).index_add_(0, place, other._values().to(type), alpha);

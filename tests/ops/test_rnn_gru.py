@@ -6,16 +6,19 @@ from torch import nn
 from torch.autograd import gradgradcheck
 
 from .compare import FLOATS, check, launches, make
+from .recurrent import (
+    BATCH,
+    FORMS,
+    HIDDEN,
+    LENGTH,
+    WIDTH,
+    check_dropout_between_layers,
+    check_export_and_compilation,
+    check_without_gradients,
+    on_device,
+)
 
 pytestmark = pytest.mark.usefixtures("ran", "native")
-LENGTH, BATCH, WIDTH, HIDDEN = 5, 3, 6, 7
-FORMS = {  # layers, bidirectional, batch_first, biases
-    "one": (1, False, False, True),
-    "batch first": (1, False, True, True),
-    "no biases": (2, False, False, False),
-    "two directions": (1, True, False, True),
-    "all": (2, True, True, True),
-}
 
 
 def arguments(form, dtype, length=LENGTH, batch=BATCH):
@@ -32,10 +35,6 @@ def arguments(form, dtype, length=LENGTH, batch=BATCH):
         return torch.gru(x, h, params, biases, layers, dropout, train, both, first)
 
     return run, [t.requires_grad_() for t in (x, h, *params)]
-
-
-def on_device(tensors):
-    return [t.detach().to("trn").requires_grad_() for t in tensors]
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -68,23 +67,12 @@ def test_differentiated_twice():
 
 def test_without_gradients():
     run, args = arguments("all", torch.float32)
-    there, want = on_device(args), run(*args)
-    for mode in (torch.no_grad, torch.inference_mode):
-        with mode():
-            for g, w in zip(run(*there), want, strict=True):
-                assert not g.requires_grad
-                torch.testing.assert_close(g.cpu(), w.detach())
+    check_without_gradients(run, args)
 
 
 def test_dropout_between_layers():
     run, args = arguments("all", torch.float32)
-    there = on_device(args)
-    torch.manual_seed(3)
-    first = run(*there, dropout=0.5)[0]
-    torch.manual_seed(3)
-    assert torch.equal(first, run(*there, dropout=0.5)[0])
-    assert not torch.equal(first, run(*there)[0])
-    assert torch.equal(run(*there, dropout=0.5, train=False)[0], run(*there)[0])
+    check_dropout_between_layers(run, args)
 
 
 def test_modules_with_packed_sequences_and_autocast():
@@ -116,9 +104,4 @@ def test_errors():
 
 def test_export_and_compilation():
     layer = nn.GRU(WIDTH, HIDDEN, batch_first=True).to("trn")
-    x = make(BATCH, LENGTH, WIDTH).to("trn")
-    want = layer(x)[0].detach()
-    exported = torch.export.export(layer, (x,)).module()
-    torch.testing.assert_close(exported(x)[0].detach(), want)
-    compiled = torch.compile(layer, backend="aot_eager")
-    torch.testing.assert_close(compiled(x)[0].detach(), want)
+    check_export_and_compilation(layer, make(BATCH, LENGTH, WIDTH).to("trn"))
