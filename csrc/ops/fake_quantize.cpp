@@ -2,7 +2,6 @@
 //
 // Made of element-wise operators, with scales and zero points that stay on the device.
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/_unsafe_view.h>
 #include <ATen/ops/aminmax.h>
 #include <ATen/ops/clamp.h>
 #include <ATen/ops/logical_or.h>
@@ -12,6 +11,7 @@
 
 #include "ops/elementwise.h"
 #include "ops/op.h"
+#include "ops/quantize.h"
 
 namespace trn::ops {
 namespace {
@@ -49,10 +49,9 @@ at::Tensor whole(const at::Tensor& t, const at::Tensor& x) {
   return t.reshape({}).to(stat_type(x));
 }
 
+// One value a channel.
 at::Tensor along(const at::Tensor& t, const at::Tensor& x, int64_t axis) {
-  at::DimVector shape(x.dim(), 1);
-  shape[axis] = x.size(axis);
-  return at::_unsafe_view(t, shape).to(stat_type(x));
+  return ops::along(t, x, axis, stat_type(x));
 }
 
 Pair quantized(const at::Tensor& self, const Affine& by, const Integers& range) {

@@ -1,4 +1,6 @@
 // Quantized tensors: made from numbers, turned back, copied. Their arithmetic falls back.
+#include "ops/quantize.h"
+
 #include <ATen/TensorOperators.h>
 #include <ATen/native/quantized/AffineQuantizer.h>
 #include <ATen/ops/_copy_from.h>
@@ -11,6 +13,13 @@
 #include "ops/op.h"
 
 namespace trn::ops {
+
+at::Tensor along(const at::Tensor& t, const at::Tensor& of, int64_t axis, at::ScalarType type) {
+  std::vector<int64_t> sizes(of.dim(), 1);
+  sizes[axis] = -1;
+  return t.to(type).view(sizes);
+}
+
 namespace {
 
 // The integers that a quantized tensor holds, in its own memory.
@@ -35,13 +44,6 @@ void quantize_into(const at::Tensor& q, const at::Tensor& rounded) {
   // Doubles hold every int32: a float32 next to its bound would not.
   const at::Tensor exact = b.high > 255 ? rounded.to(at::kDouble) : rounded;
   integers_of(q).copy_(at::clamp(exact, b.low, b.high));
-}
-
-// One value a channel, shaped so that it broadcasts along `axis`.
-at::Tensor along(const at::Tensor& t, const at::Tensor& of, int64_t axis, at::ScalarType type) {
-  std::vector<int64_t> sizes(of.dim(), 1);
-  sizes[axis] = -1;
-  return t.to(type).view(sizes);
 }
 
 void quantize_whole(const at::Tensor& r, at::Tensor& q, double scale, int64_t zero_point) {
