@@ -99,22 +99,25 @@ void channel_sums(const Call& call, const Range& range) {
 // and biased variance; 0 to leave them as sums.
 template <class A>
 void channel_totals(const Call& call, const Range& range) {
-  const Operand& in = call.operand[2];
+  const Operand &in = call.operand[2], &first = call.operand[0], &second = call.operand[1];
   const int64_t channels = in.sizes[2];
   const double count = static_cast<double>(call.ints[0]);
-  for (int64_t c = range.begin; c < range.end; ++c) {
-    double a = 0, b = 0;
+  double *a = reinterpret_cast<double*>(range.scratch), *b = a + kBlock;
+  for (int64_t c = range.begin; c < range.end; c += kBlock) {
+    const int64_t n = range.end - c < kBlock ? range.end - c : kBlock;
+    for (int64_t k = 0; k < n; ++k) a[k] = b[k] = 0;
     for (int64_t part = 0; part < in.sizes[0]; ++part) {
-      a += in.as<double>()[part * 2 * channels + c];
-      b += in.as<double>()[(part * 2 + 1) * channels + c];
+      const double* sums = in.as<double>() + part * 2 * channels + c;
+      for (int64_t k = 0; k < n; ++k) a[k] += sums[k], b[k] += sums[channels + k];
     }
-    if (call.ints[0]) {
-      const double mean = a / count, variance = b / count - mean * mean;
-      a = mean + static_cast<double>(call.operand[3].as<A>()[c]);
-      b = variance < 0 ? 0 : variance;
-    }
-    if (!call.operand[0].absent()) set(call.operand[0], c, a);
-    if (!call.operand[1].absent()) set(call.operand[1], c, b);
+    if (call.ints[0])
+      for (int64_t k = 0; k < n; ++k) {
+        const double mean = a[k] / count, variance = b[k] / count - mean * mean;
+        a[k] = mean + static_cast<double>(call.operand[3].as<A>()[c + k]);
+        b[k] = variance < 0 ? 0 : variance;
+      }
+    if (!first.absent()) store(first, c, n, a);
+    if (!second.absent()) store(second, c, n, b);
   }
 }
 

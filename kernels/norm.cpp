@@ -6,9 +6,6 @@
 namespace trn {
 namespace {
 
-// Rows up to this length are one block, converted once; longer ones are taken kBlock at a time.
-constexpr int64_t kWhole = 16384;
-
 // A row, or a vector of a row's length, by blocks.
 template <class A>
 struct Blocks {
@@ -21,12 +18,6 @@ struct Blocks {
     return whole && o.dtype != DTypeOf<A>::value ? buffer : load(at, n);
   }
 };
-
-template <class F>
-TRN_INLINE void blocks_of(int64_t length, F f) {
-  if (length <= kWhole) f(int64_t{0}, length);
-  else by_blocks(length, f);
-}
 
 // Mean and reciprocal deviation of a dense row.
 struct Moments {
@@ -151,12 +142,18 @@ void row_norm_weights(const Call& call, const Range& range) {
   const int64_t rows = in.sizes[0], length = in.sizes[1], parts = call.operand[0].sizes[0];
   const int64_t size = (rows + parts - 1) / parts;
   const bool centred = call.ints[0];
-  A *x_buffer = reinterpret_cast<A*>(range.scratch), *g_buffer = x_buffer + kBlock,
-    *w = g_buffer + kBlock, *b = w + kBlock;
+  const int64_t room = length <= kWhole ? length : kBlock;
+  A *x_buffer = reinterpret_cast<A*>(range.scratch), *g_buffer = x_buffer + room,
+    *w = g_buffer + room, *b = w + room;
   for (int64_t item = range.begin; item < range.end; ++item) {
     double* sums = call.operand[0].as<double>() + item * 2 * length;
     const int64_t begin = item * size, end = begin + size < rows ? begin + size : rows;
     for (int64_t k = 0; k < 2 * length; ++k) sums[k] = 0;
+    if constexpr (__is_same(A, float))
+      if (length % kWide == 0 && with_wide_type({&grad, &in}, [&]<class S>(S) {
+            add_weight_sums<S>(call, begin, end, sums, w, b);
+          }))
+        continue;
     by_blocks(length, [&](int64_t i, int64_t n) {
       for (int64_t k = 0; k < n; ++k) w[k] = b[k] = 0;
       for (int64_t row = begin; row < end; ++row) {

@@ -7,6 +7,15 @@
 namespace trn {
 namespace {
 
+// Rows up to this length are one block, converted once; longer ones are taken kBlock at a time.
+constexpr int64_t kWhole = 16384;
+
+template <class F>
+TRN_INLINE void blocks_of(int64_t length, F f) {
+  if (length <= kWhole) f(int64_t{0}, length);
+  else by_blocks(length, f);
+}
+
 template <class S>
 TRN_INLINE const S* data_or_null(const Operand& o) {
   return o.absent() ? nullptr : o.as<S>();
@@ -64,7 +73,8 @@ void row_norm_backward_wide(const Call& call, const Range& range) {
             *x = call.operand[2].as<S>() + row * length;
     S* y = call.operand[0].as<S>() + row * length;
     const Wide shift(centred ? static_cast<float>(get(call.operand[3], row)) : 0.f);
-    const Wide scale(static_cast<float>(get(call.operand[4], row)));
+    const double rstd = get(call.operand[4], row);
+    const Wide scale(static_cast<float>(rstd));
     const auto weighted = [&](int64_t i) __attribute__((always_inline)) {
       const Wide g = load_wide(grad + i);
       if constexpr (kWeighted) return g * load_wide(weight + i);
@@ -77,14 +87,60 @@ void row_norm_backward_wide(const Call& call, const Range& range) {
           fetch_wide(x + length + i);
           const Wide g = weighted(i);
           a = a + g;
-          b = b + g * ((load_wide(x + i) - shift) * scale);
+          b = b + g * (load_wide(x + i) - shift);
         });
-    const Wide mean_g(centred ? static_cast<float>(sums.first / count) : 0.f);
-    const Wide mean_gx(static_cast<float>(sums.second / count));
+    // (g - mean(g) - n mean(g n)) / deviation for n = (x - mean) / deviation, with what is the same
+    // for the whole row multiplied out once.
+    const Wide offset(centred ? static_cast<float>(sums.first / count * rstd) : 0.f);
+    const Wide slope(static_cast<float>(sums.second / count * rstd * rstd * rstd));
     for (int64_t i = 0; i < length; i += kWide)
-      store_wide(y + i,
-                 (weighted(i) - mean_g - (load_wide(x + i) - shift) * scale * mean_gx) * scale);
+      store_wide(y + i, weighted(i) * scale - ((load_wide(x + i) - shift) * slope + offset));
   }
+}
+
+// Adds rows begin to end of grad * normalised and of grad to sums [2, length]. As many rows at once
+// as keep a column's two sums in registers for their while; `w` and `b` have room for
+// a block.
+template <class S>
+void add_weight_sums(const Call& call, int64_t begin, int64_t end, double* sums, float* w,
+                     float* b) {
+  constexpr int64_t kRows = 2, kTerms = 64;  // sums in float are of at most kTerms terms
+  const int64_t length = call.operand[2].sizes[1];
+  const bool centred = call.ints[0];
+  const S *grad = call.operand[1].as<S>(), *in = call.operand[2].as<S>();
+  blocks_of(length, [&](int64_t from, int64_t n) {
+    for (int64_t row = begin; row < end; row += kTerms) {
+      const int64_t last = row + kTerms < end ? row + kTerms : end;
+      for (int64_t k = 0; k < n; ++k) w[k] = b[k] = 0;
+      for (int64_t top = row; top < last; top += kRows) {
+        const int64_t rows = last - top < kRows ? last - top : kRows;
+        float shift[kRows] = {}, scale[kRows];
+        for (int64_t r = 0; r < rows; ++r) {
+          if (centred) shift[r] = static_cast<float>(get(call.operand[3], top + r));
+          scale[r] = static_cast<float>(get(call.operand[4], top + r));
+        }
+        for (int64_t k = 0; k < n; k += kWide) {
+          Wide w_sum = load_wide(w + k), b_sum = load_wide(b + k);
+          for (int64_t r = 0; r < rows; ++r) {
+            const int64_t at = (top + r) * length + from + k;
+            // To the second level: rows of 4096 bytes would drive each other out of the first.
+            fetch_wide<2>(grad + at + kRows * length);
+            fetch_wide<2>(in + at + kRows * length);
+            const Wide g = load_wide(grad + at);
+            w_sum = w_sum + g * ((load_wide(in + at) - Wide(shift[r])) * Wide(scale[r]));
+            b_sum = b_sum + g;
+          }
+          store_wide(w + k, w_sum);
+          store_wide(b + k, b_sum);
+        }
+      }
+      for (int64_t k = 0; k < n; k += kWide)
+        for (int64_t j = 0; j < kWide; ++j) {
+          sums[from + k + j] += static_cast<double>(w[k + lane_of<S>(j)]);
+          sums[length + from + k + j] += static_cast<double>(b[k + lane_of<S>(j)]);
+        }
+    }
+  });
 }
 
 }  // namespace

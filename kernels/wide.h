@@ -146,6 +146,12 @@ TRN_INLINE Wide load_wide(const bf16_t* p) {
   return {floats_of(u << 16), floats_of(u & 0xffff0000u), floats_of(v << 16),
           floats_of(v & 0xffff0000u)};
 }
+// Where number k of a Wide of S comes to lie when its registers are stored as floats.
+template <class S>
+constexpr int64_t lane_of(int64_t k) {
+  if constexpr (__is_same(S, float)) return k;
+  else return k / (2 * kLanes) * (2 * kLanes) + k % 2 * kLanes + k % (2 * kLanes) / 2;
+}
 // In the upper half of each lane; rounds as float_to_bf16 does.
 TRN_INLINE Bits rounded_bits(Floats x) {
   const Bits u = bits_of(x);

@@ -176,6 +176,16 @@ py::dict host_stats() {
   return d;
 }
 
+// The function stays for the life of the process, as CUDA's does.
+void attach_out_of_memory_observer(const py::function& observer) {
+  PyObject* held = py::function(observer).release().ptr();
+  runtime::attach_out_of_memory_observer(
+      [held](int64_t device, int64_t asked, int64_t total, int64_t free) {
+        const py::gil_scoped_acquire acquire;
+        py::handle{held}(device, asked, total, free);
+      });
+}
+
 }  // namespace
 
 void add_memory(py::module_& m) {
@@ -188,6 +198,7 @@ void add_memory(py::module_& m) {
   m.def("_reset_accumulated_host_memory_stats", &runtime::reset_accumulated_pinned_stats);
   m.def("_reset_peak_host_memory_stats", &runtime::reset_peak_pinned_stats);
   m.def("_is_memory_history_enabled", &runtime::is_memory_history_enabled);
+  m.def("_attach_out_of_memory_observer", &attach_out_of_memory_observer);
   m.def("_share_storage", [](const at::Storage& storage) {
     const py::gil_scoped_release release;
     return runtime::share(storage);

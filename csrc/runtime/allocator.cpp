@@ -41,6 +41,34 @@ void report(void* ptr, int64_t bytes, c10::DeviceIndex index) {
                                    c10::Device(c10::kPrivateUse1, index));
 }
 
+struct Observers {
+  std::mutex mutex;
+  std::vector<OutOfMemoryObserver> all;
+};
+Observers& observers() {
+  static auto* o = new Observers;
+  return *o;
+}
+
+void tell_observers(c10::DeviceIndex index, size_t bytes) {
+  std::unique_lock lock(observers().mutex);
+  const std::vector<OutOfMemoryObserver> all = observers().all;
+  lock.unlock();  // an observer may allocate, or take another lock first
+  const driver::MemoryInfo info = device(index).memory();
+  for (const OutOfMemoryObserver& tell : all)
+    tell(index, static_cast<int64_t>(bytes), static_cast<int64_t>(info.total),
+         static_cast<int64_t>(info.free));
+}
+
+Block* allocate_block(c10::DeviceIndex index, size_t bytes, c10::Stream stream) {
+  try {
+    return cache_of(index).allocate(bytes, stream);
+  } catch (const c10::OutOfMemoryError&) {
+    tell_observers(index, bytes);
+    throw;
+  }
+}
+
 void free_block(void* context) {
   auto* block = static_cast<Block*>(context);
   if (!block || driver::in_forked_child()) return;  // a child's copy of the parent's tensors
@@ -63,7 +91,7 @@ class CachingAllocator final : public c10::DeviceAllocator {
     TORCH_CHECK_WITH(OutOfMemoryError, bytes < kTooMuch,
                      "TRN out of memory. Tried to allocate more than 1EB memory.");
     const c10::Stream stream = current_stream(index);
-    Block* block = cache_of(index).allocate(bytes, stream);
+    Block* block = allocate_block(index, bytes, stream);
     if (C10_UNLIKELY(strict::enabled()))
       strict::allocated(block->ptr, static_cast<int64_t>(bytes), stream);
     if (C10_UNLIKELY(c10::memoryProfilingEnabled()))
@@ -154,5 +182,10 @@ void record_memory_history(bool enabled, c10::CachingDeviceAllocator::CreateCont
     cache_of(i).record_history(enabled, gather, max_entries);
 }
 bool is_memory_history_enabled() { return history.load(); }
+
+void attach_out_of_memory_observer(OutOfMemoryObserver observer) {
+  std::lock_guard lock(observers().mutex);
+  observers().all.push_back(std::move(observer));
+}
 
 }  // namespace trn::runtime

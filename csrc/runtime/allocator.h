@@ -40,4 +40,10 @@ void record_memory_history(bool enabled, c10::CachingDeviceAllocator::CreateCont
                            size_t max_entries);
 bool is_memory_history_enabled();
 
+// Called on the thread whose allocation fails, before OutOfMemoryError is raised, with no lock
+// held: device, bytes asked for, the device's capacity and its free bytes. What it throws is raised
+// instead. Observers stay.
+using OutOfMemoryObserver = std::function<void(int64_t, int64_t, int64_t, int64_t)>;
+void attach_out_of_memory_observer(OutOfMemoryObserver observer);
+
 }  // namespace trn::runtime

@@ -123,6 +123,31 @@ def test_rows(isa, name, dtype):
             close(a, b, dtype)
 
 
+WEIGHTED = {
+    "layer_norm": lambda x, w, b: F.layer_norm(x, w.shape, w, b),
+    "rms_norm": lambda x, w, b: F.rms_norm(x, w.shape, w) + b,
+}
+
+
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_gradients_of_weights(isa, name, dtype):
+    def gradients(*tensors):
+        x, w, b = (t.detach().requires_grad_() for t in tensors[:3])
+        return torch.autograd.grad(WEIGHTED[name](x, w, b), (x, w, b), tensors[3])
+
+    for rows, n in ((1, 64), (3, 128), (63, 65), (65, 64), (130, 1000), (129, 1024), (4300, 64),
+                    (3, 16448)):
+        for mean in (0, 20):
+            tensors = [data(rows, n, seed=5) + mean, data(n, seed=6), data(n, seed=7),
+                       data(rows, n, seed=8)]
+            tensors = [t.to(dtype) for t in tensors]
+            got = gradients(*[t.to("trn") for t in tensors])
+            want = gradients(*[t.double() for t in tensors])
+            for a, b in zip(got, want, strict=True):
+                close(a, b, dtype)
+
+
 @pytest.mark.parametrize("log", [False, True])
 @pytest.mark.parametrize("dtype", TYPES, ids=str)
 def test_softmax_of_specials(isa, dtype, log):

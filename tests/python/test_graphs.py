@@ -313,3 +313,28 @@ def test_host_memory_stays_until_queued_replays_have_run():
     del graph, host
     others = [torch.zeros(1000).pin_memory() for _ in range(4)]
     assert others and y.tolist() == [1] * 1000
+
+
+def test_a_graph_can_watch_that_its_inputs_live():
+    kept, gone = torch.ones(1000, device="trn"), [torch.ones(1000, device="trn")]
+    graph, y = capture(lambda: (kept + gone[0]) * 2, check_input_liveness=True)
+    graph.replay()
+    assert y.sum().item() == 4000
+    kept.fill_(2)  # values may change, and results of the graph itself may go
+    gone.clear()
+    del y
+    with pytest.raises(RuntimeError, match=r"(?s)detected 1 dead tensor.*\(1000,\).*aten.add"):
+        graph.replay()
+    graph.reset()
+
+
+def test_a_capture_takes_cudas_names():
+    x = torch.ones(8, device="trn")
+    graph = trn.TRNGraph()
+    with trn.graph(cuda_graph=graph, pool=None, stream=trn.Stream(), check_input_liveness=False,
+                   capture_error_mode="thread_local", enable_annotations=False):
+        y = x + 1
+    graph.replay()
+    assert y.sum().item() == 16
+    with pytest.raises(RuntimeError, match="debug_dump"):
+        trn.graph(trn.TRNGraph(), enable_annotations=True)

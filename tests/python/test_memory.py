@@ -1,6 +1,8 @@
 """Memory: CUDA's numbers, limits and snapshots."""
 
 import pickle
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -138,3 +140,42 @@ def test_pinned_memory():
     y.copy_(x.to("trn"), non_blocking=True)
     torch.trn.synchronize()
     assert torch.equal(x, y)
+
+
+def test_snapshot_of_one_pool():
+    pool = torch.trn.MemPool()
+    with torch.trn.use_mem_pool(pool):
+        inside = torch.empty(3 * MB, dtype=torch.uint8, device="trn")
+    outside = torch.empty(3 * MB, dtype=torch.uint8, device="trn")
+    segments = torch.trn.memory_snapshot(pool.id, include_traces=False)
+    addresses = [b["address"] for s in segments for b in s["blocks"]]
+    assert inside.data_ptr() in addresses and outside.data_ptr() not in addresses
+    assert segments == pool.snapshot()
+
+
+OBSERVED = """
+import torch, torch_trn
+seen = []
+def observer(device, asked, total, free):
+    seen.append((device, asked, total, free, len(torch.trn.memory_snapshot())))
+torch_trn._C._attach_out_of_memory_observer(observer)
+held = torch.empty(1 << 20, device="trn")
+try:
+    torch.empty(1 << 40, device="trn")
+except torch.OutOfMemoryError:
+    pass
+assert seen == [(0, 1 << 42, torch.trn.mem_get_info()[1], torch.trn.mem_get_info()[0], 1)], seen
+def failing(*_):
+    raise KeyError("observer")
+torch_trn._C._attach_out_of_memory_observer(failing)
+try:
+    torch.empty(1 << 40, device="trn")
+except KeyError:
+    print("told")
+assert torch.ones(3, device="trn").sum().item() == 3
+"""
+
+
+def test_observers_are_told_of_memory_that_ran_out():
+    ran = subprocess.run([sys.executable, "-c", OBSERVED], capture_output=True, text=True)
+    assert ran.stdout == "told\n", ran.stderr

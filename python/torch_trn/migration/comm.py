@@ -73,7 +73,7 @@ def _reduced(inputs: Sequence[torch.Tensor], op: int, device: torch.device) -> t
     return functools.reduce(_REDUCE[op], [t.to(device) for t in inputs])
 
 
-def all_reduce(inputs, outputs=None, op: int = 0) -> None:
+def all_reduce(inputs, outputs=None, op: int = 0, streams: Any = None, comms: Any = None) -> None:
     """Every output gets the reduction of all inputs."""
     total = _reduced(inputs, op, inputs[0].device)
     _broadcast_out(total, inputs if outputs is None else outputs)

@@ -177,6 +177,8 @@ def _backends() -> Iterator[Patch]:
     yield Patch(torch._C, "_cuda_CUDAAllocator_AllocatorState", type("AllocatorState", (), {}))
     # Asked before it looks whether a graph is CUDA's at all.
     yield Patch(torch._C, "_cuda_cudaCachingAllocator_is_enabled", lambda: True)
+    yield Patch(torch._C, "_cuda_attach_out_of_memory_observer",
+                _C._attach_out_of_memory_observer)
     yield Patch(cuda, "cufft_plan_cache", stand_ins.CufftPlanCache())
     for name, takes in stand_ins.ATTENTION.items():
         yield Patch(cuda, name, takes)

@@ -11,6 +11,7 @@ from torch.utils import _pytree as pytree
 
 from .. import _C
 from . import streams
+from .graph_inputs import InputWatch
 
 __all__ = ["CUDAGraph", "TRNGraph", "graph", "graph_pool_handle", "make_graphed_callables"]
 
@@ -33,17 +34,45 @@ class TRNGraph(torch._C._acceleratorGraph):
 
     def __init__(self, keep_graph: bool = False):
         super().__init__(keep_graph)
+        self._inputs: InputWatch | None = None
 
     def capture_begin(self, pool: tuple[int, int] | None = None,
-                      capture_error_mode: str = "global") -> None:
+                      capture_error_mode: str = "global",
+                      check_input_liveness: bool = False) -> None:
         """Starts to record the current stream, which must not be the default one.
 
-        Raises RuntimeError when it is, or when this object holds a graph already.
+        Raises RuntimeError when it is, or when this object holds a graph already. With
+        ``check_input_liveness``, ``replay()`` raises once a tensor that the graph reads is gone.
         """
         if capture_error_mode not in _MODES:
             raise ValueError(f"expected one of {', '.join(_MODES)}, got {capture_error_mode!r}")
         super().capture_begin(pool=tuple(pool) if pool else None,
                               capture_error_mode=capture_error_mode)
+        if check_input_liveness:
+            self._inputs = InputWatch()
+            self._inputs.start()
+
+    def capture_end(self) -> None:
+        """Ends the recording."""
+        if self._inputs is not None:
+            self._inputs.stop()
+        super().capture_end()
+
+    def replay(self) -> None:
+        """Queues the recorded launches on the current stream.
+
+        Raises RuntimeError when an input is gone and the capture was to watch them.
+        """
+        if self._inputs is not None:
+            self._inputs.check()
+        super().replay()
+
+    def reset(self) -> None:
+        """Gives up the graph and its memory."""
+        if self._inputs is not None:
+            self._inputs.stop()
+            self._inputs = None
+        super().reset()
 
     def register_generator_state(self, generator: torch.Generator) -> None:
         """Generators are known once they are drawn from: this checks the device only."""
@@ -60,36 +89,44 @@ CUDAGraph = TRNGraph
 
 
 class graph:  # noqa: N801 (torch.cuda's name)
-    """Context manager that captures what is launched inside into ``trn_graph``.
+    """Context manager that captures what is launched inside into ``cuda_graph``, a TRNGraph.
 
     The work goes to ``stream`` (a side stream of its own by default) and takes its memory from
-    ``pool``: another graph's ``pool()`` or a ``graph_pool_handle()``.
+    ``pool``: another graph's ``pool()`` or a ``graph_pool_handle()``. With
+    ``check_input_liveness``, replaying after a tensor that the graph reads is gone raises
+    RuntimeError. ``enable_annotations`` asks NVIDIA's driver for names: refused, RuntimeError.
     """
 
     default_capture_stream: streams.Stream | None = None
 
-    def __init__(self, trn_graph: TRNGraph, pool: tuple[int, int] | None = None,
-                 stream: torch.Stream | None = None, capture_error_mode: str = "global"):
+    def __init__(self, cuda_graph: TRNGraph, pool: tuple[int, int] | None = None,
+                 stream: torch.Stream | None = None, capture_error_mode: str = "global",
+                 enable_annotations: bool = False, check_input_liveness: bool = False):
+        if enable_annotations:
+            raise RuntimeError("annotations of kernels come from NVIDIA's driver; "
+                               "TRNGraph.debug_dump() writes a graph's launches")
         cls = type(self)
         device = _C._current_device()
         if stream is None:
             stream = cls.default_capture_stream
             if stream is None or stream.device_index != device:
                 stream = cls.default_capture_stream = streams.Stream(device)
-        self.trn_graph = trn_graph
+        self.cuda_graph = cuda_graph
+        self.check_input_liveness = check_input_liveness
         self.pool = pool
         self.capture_error_mode = capture_error_mode
         self.capture_stream = stream
         self.stream_ctx = streams.stream(stream)
 
     def __enter__(self) -> None:
-        # What is freed now can be used by the capture instead of growing its pool.
         torch.trn.synchronize()
-        gc.collect()
+        if torch.compiler.config.force_cudagraph_gc:
+            gc.collect()  # rarely frees memory and costs as much as many captures
         torch.trn.empty_cache()
         self.stream_ctx.__enter__()
         try:
-            self.trn_graph.capture_begin(self.pool, self.capture_error_mode)
+            self.cuda_graph.capture_begin(self.pool, self.capture_error_mode,
+                                          self.check_input_liveness)
         except BaseException:
             self.stream_ctx.__exit__(None, None, None)
             raise
@@ -97,9 +134,9 @@ class graph:  # noqa: N801 (torch.cuda's name)
     def __exit__(self, kind, error, traceback) -> None:
         try:
             if kind is None:
-                self.trn_graph.capture_end()
+                self.cuda_graph.capture_end()
             else:
-                self.trn_graph.reset()  # the error in the block is the one to see
+                self.cuda_graph.reset()  # the error in the block is the one to see
         finally:
             self.stream_ctx.__exit__(kind, error, traceback)
 

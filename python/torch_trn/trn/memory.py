@@ -158,9 +158,15 @@ def list_gpu_processes(device=None) -> str:
     return f"TRN:{index}\nprocess {os.getpid():>10d} uses {used:>12.3f} MB device memory"
 
 
-def memory_snapshot(mempool_id=None) -> list[dict[str, Any]]:
-    """Every segment of memory with its blocks, as torch.cuda.memory_snapshot."""
-    return _C._memory_snapshot()["segments"]
+def memory_snapshot(mempool_id=None, include_traces: bool = True) -> list[dict[str, Any]]:
+    """Every segment of memory (or of one pool) with its blocks, as torch.cuda.memory_snapshot.
+
+    ``include_traces`` changes nothing: segments hold none.
+    """
+    segments = _C._memory_snapshot()["segments"]
+    if mempool_id is None:
+        return segments
+    return [s for s in segments if s["segment_pool_id"] == tuple(mempool_id)]
 
 
 def _snapshot(device=None, augment_with_fx_traces: bool = False) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import _C
 from ._utils import _get_device_index
+from .memory import memory_snapshot
 
 __all__ = ["MemPool", "use_mem_pool"]
 
@@ -33,8 +34,7 @@ class MemPool:
 
     def snapshot(self, include_traces: bool = True) -> list[dict[str, Any]]:
         """The pool's segments, as in torch.trn.memory_snapshot()."""
-        segments = _C._memory_snapshot()["segments"]
-        return [s for s in segments if s["segment_pool_id"] == self.id]
+        return memory_snapshot(self.id, include_traces)
 
     def __del__(self):
         if hasattr(self, "id"):

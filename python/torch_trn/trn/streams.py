@@ -47,6 +47,14 @@ class Stream(torch.Stream):
         event.record(self)
         return event
 
+    def wait_event(self, event: torch.Event) -> None:
+        """Holds this stream's later work until ``event`` is reached, without the host."""
+        super().wait_event(event)
+
+    def wait_stream(self, stream: torch.Stream) -> None:
+        """Holds this stream's later work until ``stream``'s present end, without the host."""
+        super().wait_stream(stream)
+
     def __eq__(self, other) -> bool:
         return isinstance(other, torch.Stream) and super().__eq__(other)
 
