@@ -123,9 +123,8 @@ void add_weight_sums(const Call& call, int64_t begin, int64_t end, double* sums,
           Wide w_sum = load_wide(w + k), b_sum = load_wide(b + k);
           for (int64_t r = 0; r < rows; ++r) {
             const int64_t at = (top + r) * length + from + k;
-            // To the second level: rows of 4096 bytes would drive each other out of the first.
-            fetch_wide<2>(grad + at + kRows * length);
-            fetch_wide<2>(in + at + kRows * length);
+            fetch_wide(grad + at + kRows * length);
+            fetch_wide(in + at + kRows * length);
             const Wide g = load_wide(grad + at);
             w_sum = w_sum + g * ((load_wide(in + at) - Wide(shift[r])) * Wide(scale[r]));
             b_sum = b_sum + g;

@@ -36,12 +36,12 @@ TRN_INLINE double sum_by_wides(int64_t n, F term) {
   return sum;
 }
 
-// Has the Wide at p fetched, for a pass that comes to it soon; it need not exist. 3: to the first
-// level, 2: to the second.
-template <int kLocality = 3, class S>
+// Has the Wide at p fetched, for a pass that comes to it soon; it need not exist. To the second
+// level: from the first it would drive out what is being read, as rows of 4096 bytes do at once.
+template <class S>
 TRN_INLINE void fetch_wide(const S* p) {
   for (int64_t i = 0; i < kWide * static_cast<int64_t>(sizeof(S)); i += 64)
-    __builtin_prefetch(reinterpret_cast<const char*>(p) + i, 0, kLocality);
+    __builtin_prefetch(reinterpret_cast<const char*>(p) + i, 0, 2);
 }
 
 // f(S()) if all operands are of a type S that Wides are loaded from; whether they are. An absent

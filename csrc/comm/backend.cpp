@@ -186,7 +186,8 @@ Backend::Result Backend::allgather_coalesced(Lists& outputs, Tensors& inputs,
   TORCH_CHECK(outputs.size() == inputs.size(), "allgather: ", outputs.size(), " output lists for ",
               inputs.size(), " inputs");
   const size_t n = inputs.size();
-  return issue({OpType::ALLGATHER, "trnccl:all_gather", reads(inputs) + writes(flat(outputs)),
+  return issue({n == 1 ? OpType::ALLGATHER : OpType::COALESCED, "trnccl:all_gather",
+                reads(inputs) + writes(flat(outputs)),
                 [this, o, n](std::vector<Slot>& s) {
                   Handles handles;
                   const Lists out = lists_of(bytes(s, n, s.size()), size_);

@@ -5,8 +5,11 @@
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mul.h>
+#include <ATen/ops/stack.h>
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/StreamGuard.h>
+
+#include <algorithm>
 
 #include "runtime/allocator.h"
 #include "runtime/capture.h"
@@ -78,6 +81,17 @@ bool Ticket::wait(std::chrono::milliseconds timeout) {
   return true;
 }
 
+// NCCL gathers into one tensor [ranks, ...], which is what callers of its future index by rank.
+std::vector<at::Tensor> Ticket::future_value() const {
+  const auto like_first = [&](const at::Tensor& t) { return t.sizes() == result_[0].sizes(); };
+  if (retrieveOpType() != c10d::OpType::ALLGATHER || result_.empty() ||
+      !std::all_of(result_.begin(), result_.end(), like_first))
+    return result_;
+  const at::NoGradGuard no_grad;
+  for (const at::Tensor& t : result_) t.record_stream(after_);
+  return {at::stack(result_)};
+}
+
 c10::intrusive_ptr<c10::ivalue::Future> Ticket::getFuture() {
   std::call_once(future_made_, [&] {
     const c10::Device device(c10::kPrivateUse1, done_.device);
@@ -85,7 +99,7 @@ c10::intrusive_ptr<c10::ivalue::Future> Ticket::getFuture() {
         c10::ListType::create(c10::TensorType::get()), std::vector<c10::Device>{device});
     const c10::StreamGuard guard(after_);
     runtime::block(done_, after_);
-    future_->markCompleted(c10::IValue(result_));
+    future_->markCompleted(c10::IValue(future_value()));
   });
   return future_;
 }

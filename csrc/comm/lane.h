@@ -47,12 +47,13 @@ class Ticket final : public c10d::Work {
 
  private:
   void rethrow();
+  std::vector<at::Tensor> future_value() const;
 
   const runtime::Event done_;
   const std::vector<at::Tensor> result_;
   const bool host_waits_;
   const uint64_t sequence_;
-  const c10::Stream after_;  // runs nothing but waits for signals
+  const c10::Stream after_;  // runs nothing but waits for signals, and what a future is made of
   int source_ = -1;
   std::once_flag future_made_;
   c10::intrusive_ptr<c10::ivalue::Future> future_;

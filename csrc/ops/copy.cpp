@@ -101,7 +101,9 @@ void transfer(driver::Direction direction, const at::Tensor& dst, const at::Tens
   if (runtime::Capture* capture = runtime::capture_of(runtime::current_stream(device.index())))
     return record_transfer(*capture, packet, host, non_blocking);
   if (!non_blocking) report_synchronizing();
-  const bool later = non_blocking && host.is_pinned();
+  // One number comes down at once: programs read it without waiting (FSDP's gradient scaler does),
+  // and a copy that takes as long as its launch on CUDA is behind all that is queued here.
+  const bool later = non_blocking && host.is_pinned() && (up || dst.numel() > 1);
   if (up && bytes <= driver::kInlineBytes && !later) {
     // Small values travel inside the packet: nothing to wait for, whoever owns the memory.
     packet.kind = driver::PacketKind::upload;

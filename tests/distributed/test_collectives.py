@@ -153,6 +153,11 @@ works = [dist.all_reduce(torch.full((4,), float(i), device=device), async_op=Tru
 for i, work in enumerate(works):
     (out,) = work.get_future().wait()
     close(out, torch.full((4,), float(i * size)))
+parts = [torch.zeros(3, device=device) for _ in range(size)]
+gathered = dist.all_gather(parts, torch.full((3,), float(rank), device=device), async_op=True)
+(whole,) = gathered.get_future().wait()  # one tensor, as NCCL's
+close(whole, torch.arange(size, dtype=torch.float32)[:, None].expand(size, 3))
+close(torch.stack(parts), whole)
 future = dist.all_reduce(torch.ones(2, device=device), async_op=True).get_future()
 doubled = future.then(lambda f: f.value()[0] * 2).wait()
 close(doubled, torch.full((2,), 2.0 * size))

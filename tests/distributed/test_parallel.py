@@ -73,6 +73,12 @@ for hook in (default_hooks.allreduce_hook, in_bfloat16, default_hooks.fp16_compr
     model = DDP(build().to(device))
     model.register_comm_hook(None, hook)
     close(train(model, sgd(model.parameters())), reference(sgd)[1], rtol=0.05, atol=0.02)
+from torch.distributed.algorithms.ddp_comm_hooks import quantization_hooks
+for hook in (quantization_hooks.quantization_pertensor_hook,
+             quantization_hooks.quantization_perchannel_hook):
+    model = DDP(build().to(device))
+    model.register_comm_hook(dist.group.WORLD, hook)
+    close(train(model, sgd(model.parameters())), reference(sgd)[1], rtol=0.05, atol=0.02)
 """
 
 FSDP1 = MODEL + """
@@ -89,6 +95,20 @@ for strategy in (ShardingStrategy.FULL_SHARD, ShardingStrategy.SHARD_GRAD_OP,
         with FSDP.state_dict_type(model, StateDictType.FULL_STATE_DICT):
             for name, value in model.state_dict().items():
                 close(value, expected.state_dict()[name], rtol=1e-3, atol=1e-4)
+# gradients on the host, scaled there by numbers that come from the device
+from torch.distributed.fsdp import CPUOffload
+from torch.distributed.fsdp.sharded_grad_scaler import ShardedGradScaler
+model = FSDP(build().to(device), cpu_offload=CPUOffload(True), device_id=device)
+optimizer, scaler = sgd(model.parameters()), ShardedGradScaler(device="trn")
+for (x, y), expected in zip(data, reference(sgd)[1]):
+    optimizer.zero_grad()
+    loss = F.mse_loss(model(mine(x)), mine(y))
+    scaler.scale(loss).backward()
+    scaler.step(optimizer)
+    scaler.update()
+    loss = loss.detach()
+    dist.all_reduce(loss, dist.ReduceOp.AVG)
+    close(loss, torch.tensor(expected), **near)
 """
 
 FSDP2 = MODEL + """

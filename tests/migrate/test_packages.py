@@ -45,29 +45,53 @@ def qkv(queries=6, keys=6, heads=4, groups=2):
             *(torch.randn(2, keys, groups, 8, device="cuda") for _ in range(2)))
 
 
-@pytest.mark.parametrize(("name", "module", "thing"), [
-    ("flash_attn", "flash_attn", "flash_attn_func"), ("xformers", "xformers.ops", "AttentionBias"),
-    ("apex", "apex.optimizers", "FusedAdam"), ("bitsandbytes", "bitsandbytes.optim", "Adam8bit")])
-def test_each_announces_itself_once_when_something_of_it_is_taken(name, module, thing):
+def attend_by(function, heads=2):
+    x = torch.ones(1, 2, heads, 8, device="cuda")
+    return function(x, x, x)
+
+
+def step_by(kind):
+    return kind([torch.ones(2, device="cuda", requires_grad=True)])
+
+
+@pytest.mark.parametrize(("name", "module", "thing", "use"), [
+    ("flash_attn", "flash_attn", "flash_attn_func", attend_by),
+    ("xformers", "xformers.ops", "memory_efficient_attention", attend_by),
+    ("apex", "apex.optimizers", "FusedAdam", step_by),
+    ("apex", "apex.normalization", "FusedLayerNorm", lambda kind: kind(4)),
+    ("bitsandbytes", "bitsandbytes.optim", "Adam8bit", step_by)])
+def test_each_announces_itself_once_when_something_of_it_is_called(name, module, thing, use):
     forget()
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # whoever only looks hears nothing
+        warnings.simplefilter("error")  # whoever only looks, or takes names, hears nothing
         found = importlib.import_module(module)
         importlib.import_module(name)
         with pytest.raises(AttributeError, match=f"module '{module}' has no attribute 'missing'"):
             _ = found.missing
+        taken = getattr(found, thing)
+        assert taken is getattr(found, thing) and thing in dir(found)
     with pytest.warns(UserWarning, match=f"{name} is not installed: torch-trn stands in") as told:
-        assert getattr(found, thing) is getattr(found, thing)
+        use(taken)
+        use(taken)
     assert [w.filename for w in told] == [__file__]
     assert any(what == f"import {name}" for what, _ in redirections())
-    assert thing in dir(found)
+
+
+def test_compiled_functions_announce_what_they_call():
+    forget()
+    from flash_attn import flash_attn_func
+
+    compiled = torch.compile(lambda x: flash_attn_func(x, x, x), fullgraph=True, backend="eager")
+    x = torch.randn(1, 4, 2, 8, device="cuda")
+    with pytest.warns(UserWarning, match="flash_attn is not installed"):
+        torch.testing.assert_close(compiled(x), flash_attn_func(x, x, x))
 
 
 def test_looking_for_what_a_stand_in_has_not_says_nothing():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(ImportError):
-            from apex import amp  # noqa: F401
+            from apex import transformer  # noqa: F401
 
 
 def test_without_redirection_they_are_absent(python):
@@ -244,7 +268,7 @@ def test_what_is_not_there_is_refused():
     with pytest.raises(NotImplementedError, match="bias_correction"):
         FusedAdam([torch.zeros(1, requires_grad=True)], bias_correction=False)
     with pytest.raises(ImportError):
-        importlib.import_module("apex.amp")
+        importlib.import_module("apex.transformer")
 
 
 def test_norms_as_functions(ran):

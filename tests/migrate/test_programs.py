@@ -111,6 +111,77 @@ def test_default_tensor_type():
         torch.set_default_dtype(torch.float32)
 
 
+THREADS = """
+import threading, torch, torch_trn.migrate
+torch.set_default_tensor_type('torch.cuda.FloatTensor')
+class Backward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * 1
+    @staticmethod
+    def backward(ctx, grad):
+        return grad + torch.zeros(1) + torch.Tensor([1])
+class Model(torch.nn.Module):
+    def forward(self, x):
+        return x + torch.arange(2.)
+x = torch.ones(2, requires_grad=True)
+Backward.apply(x).sum().backward()
+assert x.grad.tolist() == [2, 2]
+assert torch.nn.DataParallel(Model().cuda(), device_ids=[0, 1])(torch.zeros(4, 2)).sum().item() == 4
+made = []
+def work():
+    made.append(torch.zeros(1))
+    with torch.device('cpu'):
+        made.append(torch.zeros(1))
+    made.append(torch.zeros(1, device='cpu'))
+def run():
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+run()
+zeros = torch.zeros
+torch.set_default_tensor_type('torch.FloatTensor')
+run()
+assert [t.is_cuda for t in made] == [True] + [False] * 5 and torch.zeros is not zeros
+"""
+
+
+def test_a_default_tensor_type_holds_in_every_thread(python):
+    result = python(THREADS)
+    assert result.returncode == 0, result.stderr
+
+
+def test_attention_of_jagged_tensors():
+    lengths = [torch.randn(3, 16), torch.randn(5, 16)]
+    whole = torch.nested.nested_tensor(lengths, layout=torch.jagged, device="cuda")
+    q = whole.unflatten(-1, [2, 8]).transpose(1, 2)
+    got = torch.nn.functional.scaled_dot_product_attention(q, q, q).transpose(1, 2).unbind()
+    for x, y in zip(lengths, got, strict=True):
+        heads = x.unflatten(-1, [2, 8]).transpose(0, 1)
+        want = torch.nn.functional.scaled_dot_product_attention(heads, heads, heads)
+        torch.testing.assert_close(y.cpu(), want.transpose(0, 1), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_training_with_packed_projections_of_jagged_tensors(ran, no_fallback, dtype):
+    lengths = [torch.randn(n, 16) for n in (3, 5, 1)]
+    layer = torch.nn.Linear(16, 48)
+
+    def attend(x):
+        q, k, v = (t.unflatten(-1, [2, 8]).transpose(1, 2) for t in layer(x).chunk(3, -1))
+        return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+    sum(attend(x[None]).square().sum() for x in lengths).backward()
+    want = layer.weight.grad.clone()
+    layer.zero_grad()
+    layer.to("cuda", dtype)
+    x = torch.nested.nested_tensor(lengths, layout=torch.jagged, device="cuda", dtype=dtype)
+    attend(x).values().float().square().sum().backward()
+    close = 1e-4 if dtype == torch.float32 else 5e-2
+    torch.testing.assert_close(layer.weight.grad.cpu().float(), want, atol=close * want.abs().max(),
+                               rtol=close)
+
+
 def test_optimizers_are_made_under_a_default_tensor_type(python):
     result = python(
         "import torch, torch_trn.migrate\n"

@@ -142,6 +142,16 @@ def test_pinned_memory():
     assert torch.equal(x, y)
 
 
+def test_one_number_comes_down_at_once():
+    a = torch.randn(600, 600, device="trn")
+    for kind in (torch.float32, torch.int64):
+        for i in range(5):
+            b = a @ a
+            number = torch.full((), i, dtype=kind, device="trn")
+            assert number.to("cpu", non_blocking=True, copy=True).item() == i
+            del b
+
+
 def test_snapshot_of_one_pool():
     pool = torch.trn.MemPool()
     with torch.trn.use_mem_pool(pool):

@@ -177,7 +177,7 @@ refused CUDA_HOME: there is no CUDA toolkit | guard it with torch.utils.cpp_exte
 
 [package]
 adapted flash_attn: where it is not installed, its functions over scaled_dot_product_attention
-adapted apex: where it is not installed, its optimizers and norms over torch.optim and torch.nn
+adapted apex: where it is not installed, its optimizers, norms, amp and parallel over torch's own
 adapted xformers: where it is not installed, xformers.ops' attention over PyTorch's
 adapted bitsandbytes: where it is not installed, its optimizers with full states; no quantized layer
 refused pynvml: it talks to NVIDIA's driver | torch.cuda.mem_get_info, torch.cuda.utilization

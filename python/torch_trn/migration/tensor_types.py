@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.utils._device import _device_constructors
 
 from .. import _C
 from ..trn import legacy
@@ -48,6 +49,19 @@ def _constructor(original: Callable) -> Callable:
     return new
 
 
+def _in_every_thread(original: Callable) -> Callable:
+    """A function that makes tensors, which follows a default of CUDA's in any thread: the default
+    device is a mode, and a mode is of the thread that set it."""
+
+    @functools.wraps(original)
+    def make(*args, **kwargs):
+        if kwargs.get("device") is None and not torch._C._len_torch_function_stack():
+            kwargs["device"] = "cuda"
+        return original(*args, **kwargs)
+
+    return make
+
+
 class DefaultType:
     """set_default_tensor_type: a default of a device and a data type for one of CUDA's types.
 
@@ -57,7 +71,7 @@ class DefaultType:
     def __init__(self) -> None:
         self._function = Patch(torch, "set_default_tensor_type",
                                self._wrap(torch.set_default_tensor_type))
-        self._constructor: Patch | None = None
+        self._makers: list[Patch] = []
 
     def apply(self) -> None:
         self._function.apply()
@@ -87,13 +101,19 @@ class DefaultType:
         import torch._dynamo.polyfills.tensor
 
         torch.set_default_device("cuda")
-        if self._constructor is None:
-            self._constructor = Patch(torch.Tensor, "__new__",
-                                      staticmethod(_constructor(torch.Tensor.__new__)))
-            self._constructor.apply()
+        if self._makers:
+            return
+        self._makers.append(Patch(torch.Tensor, "__new__",
+                                  staticmethod(_constructor(torch.Tensor.__new__))))
+        for function in _device_constructors():
+            if vars(torch).get(function.__name__) is function:
+                self._makers.append(Patch(torch, function.__name__, _in_every_thread(function)))
+        for patch in self._makers:
+            patch.apply()
 
     def _back_to_cpu(self) -> None:
-        if self._constructor is not None:
-            self._constructor.undo()
-            self._constructor = None
+        if self._makers:
+            for patch in reversed(self._makers):
+                patch.undo()
+            self._makers.clear()
             torch.set_default_device(None)

@@ -1,12 +1,13 @@
 """Stand-ins for CUDA-only packages, found only while CUDA is redirected and the package is absent.
 
-Each says once, when something of it is first taken, that it stands in, and for what; programs that
-only look whether there is such a package hear nothing. What it has not raises ImportError or
-AttributeError, as an older release of the package would.
+Each says once, when something of it is first called, that it stands in, and for what; who only
+looks whether there is such a package, or imports its names, hears nothing. What it has not raises
+ImportError or AttributeError, as an older release of the package would.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib.abc
 import importlib.machinery
 import importlib.metadata
@@ -14,6 +15,7 @@ import importlib.util
 import sys
 import types
 import warnings
+from typing import Any
 
 from ... import _C
 
@@ -24,13 +26,14 @@ _MODULES = {
     "xformers": "xformers", "xformers.ops": "xformers_ops", "xformers.ops.fmha": "xformers_ops",
     "apex": "apex", "apex.optimizers": "apex_optimizers", "apex.normalization": "apex_norms",
     "apex.normalization.fused_layer_norm": "apex_layer_norm",
+    "apex.amp": "apex_amp", "apex.parallel": "apex_parallel",
     "bitsandbytes": "bitsandbytes", "bitsandbytes.optim": "bitsandbytes_optim",
     "bitsandbytes.nn": "bitsandbytes_nn",
 }
 _SAYS = {
     "flash_attn": "attention is computed by scaled_dot_product_attention",
     "xformers": "attention is computed by scaled_dot_product_attention",
-    "apex": "its optimizers and norms are computed by torch.optim and torch.nn",
+    "apex": "its optimizers, norms, amp and parallel are torch.optim's, torch.nn's and autocast's",
     "bitsandbytes": "its optimizers keep their state in full precision, in the parameter's type",
 }
 
@@ -46,6 +49,24 @@ def _announce(package: str) -> None:
     _C._note_redirection(_C._redirection_id(f"import {package}"))
     warnings.warn(f"{package} is not installed: torch-trn stands in, and {_SAYS[package]}",
                   stacklevel=3)
+
+
+_announce._dynamo_marked_constant = True  # compiled functions announce when they are traced
+
+
+def _announcing(value: Any, package: str) -> Any:
+    """A function or class that announces the package when it is first called or made."""
+    told = value.__init__ if isinstance(value, type) else value
+
+    @functools.wraps(told)
+    def tell(*args, **kwargs):
+        _announce(package)
+        return told(*args, **kwargs)
+
+    if not isinstance(value, type):
+        return tell
+    value.__init__ = tell
+    return value
 
 
 class _Loader(importlib.abc.Loader):
@@ -69,11 +90,16 @@ class _Loader(importlib.abc.Loader):
                    if not key.startswith("_")
                    and (value is module or not isinstance(value, types.ModuleType))}
 
+        package = name.partition(".")[0]
+        for key, value in offered.items():
+            if name not in _QUIET and getattr(value, "__module__", None) == name:
+                offered[key] = _announcing(value, package)
+
         def take(key):
+            if key in defined and key.startswith("_"):
+                return defined[key]  # torch.compile looks up what functions name
             if key not in offered:
                 raise AttributeError(f"module {name!r} has no attribute {key!r}")
-            if name not in _QUIET:
-                _announce(name.partition(".")[0])
             return offered[key]
 
         module.__getattr__ = take

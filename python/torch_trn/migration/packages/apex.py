@@ -1,1 +1,5 @@
-"""apex: its optimizers and norms only."""
+"""apex: its optimizers, norms, amp and parallel."""
+
+from apex import amp, normalization, optimizers, parallel
+
+__all__ = ["amp", "normalization", "optimizers", "parallel"]
