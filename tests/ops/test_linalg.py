@@ -11,6 +11,8 @@ pytestmark = pytest.mark.usefixtures("native")
 
 DTYPES = [torch.float32, torch.float64, torch.complex64, torch.complex128]
 SHAPES = [(1,), (3,), (2, 3, 17), (64,), (2, 65), (150,)]
+WIDER = {torch.float32: torch.float64, torch.float64: torch.float64,
+         torch.complex64: torch.complex128, torch.complex128: torch.complex128}
 L = torch.linalg
 
 
@@ -192,3 +194,30 @@ def test_the_same_bits_for_any_number_of_threads():
         found.append([*L.lu_factor(a), *L.qr(a), *L.svd(a), *L.eigh(a), L.inv(a)])
     _C._set_compute_threads(threads)
     assert all(torch.equal(x, y) for x, y in zip(*found, strict=True))
+
+
+def test_lstsq(square):
+    a = positive(square)
+    for m in [a, *tall_and_wide(square)[1:]]:
+        for columns in (1, 3):
+            b = matrix(m.dtype, *m.shape[:-1], columns)
+            got = L.lstsq(m.to("trn"), b.to("trn"))
+            want = L.lstsq(m.to(WIDER[m.dtype]), b.to(WIDER[m.dtype]), driver="gels")
+            for ours, exact in zip(got, want, strict=True):
+                assert ours.shape == exact.shape
+                near = 1e-3 if m.dtype in (torch.float32, torch.complex64) else 1e-9
+                torch.testing.assert_close(ours.cpu().to(exact.dtype), exact, atol=near, rtol=near)
+
+
+def test_lstsq_of_vectors_batches_and_what_it_refuses():
+    a, b = matrix(torch.float64, 4, 6, 3), matrix(torch.float64, 4, 6)
+    for x, y in ((a, b), (a[0], b[0]), (a[:1].expand(4, 6, 3), b[..., None])):
+        got = L.lstsq(x.to("trn"), y.to("trn"))
+        for ours, exact in zip(got, L.lstsq(x, y, driver="gels"), strict=True):
+            torch.testing.assert_close(ours.cpu(), exact)
+    for x, y, message in ((a, b.float(), "same dtype"), (a, b[:, :5], r"match other.size"),
+                          (a, b[0, 0], "at least 1 dimension"), (a[0, 0], b, "at least 2 dim")):
+        with pytest.raises(RuntimeError, match=message):
+            L.lstsq(x.to("trn"), y.to("trn"))
+    with pytest.raises(RuntimeError, match="should be one of"):
+        L.lstsq(a.to("trn"), b.to("trn"), driver="svd")
