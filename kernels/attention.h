@@ -14,8 +14,9 @@ namespace trn {
 
 // A multiple of the rows (12, 6, 4) and columns (32, 16, 8) of every register tile.
 inline constexpr int64_t kQueryBlock = 96;
-inline constexpr int64_t kMaxHead = 256;  // longest head that is served
-inline constexpr int64_t kMaxKeys = 768;  // most keys of a block
+inline constexpr int64_t kDropoutDraws = 4;  // Philox's counter goes on by so much with a call
+inline constexpr int64_t kMaxHead = 256;     // longest head that is served
+inline constexpr int64_t kMaxKeys = 768;     // most keys of a block
 inline constexpr int64_t kTileStride =
     112;  // of a tile of scores: not a power of two, for L1's sake
 

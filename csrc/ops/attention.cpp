@@ -100,7 +100,7 @@ std::pair<at::Tensor, at::Tensor> forward(Attention& a) {
   at::Tensor logsumexp =
       at::empty({a.q.size(0), a.q.size(1), a.queries()}, a.q.options().dtype(at::kFloat));
   if (a.dropout > 0) {
-    const auto [seed, offset] = runtime::reserve(std::nullopt, a.q.device().index(), 4);
+    const auto [seed, offset] = runtime::reserve(std::nullopt, a.q.device().index(), kDropoutDraws);
     a.seed = static_cast<int64_t>(seed);
     a.offset = static_cast<int64_t>(offset);
   }

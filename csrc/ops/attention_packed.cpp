@@ -7,6 +7,7 @@
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
@@ -14,6 +15,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "attention.h"
 #include "ops/op.h"
 
 namespace trn::ops {
@@ -94,12 +96,17 @@ Part part(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const S
 
 bool empty(const Part& p) { return p.q.numel() == 0 || p.k.numel() == 0; }
 
-// out [queries, heads, head]; lse(i) is where sequence i's logarithms go, [heads, queries];
-// random [sequences, 2] on the host: seed and offset of each, for its dropout.
+// Where Philox stands for the dropout of the first sequence; each of the others draws after it.
+struct Random {
+  int64_t seed = 0, offset = 0;
+};
+
+// out [queries, heads, head]; lse(i) is where sequence i's logarithms go, [heads, queries].
 template <class Lse>
-void forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Sequences& s,
-             const Sight& sight, double dropout, std::optional<double> scale, const at::Tensor& out,
-             Lse lse, const at::Tensor& random) {
+Random forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Sequences& s,
+               const Sight& sight, double dropout, std::optional<double> scale,
+               const at::Tensor& out, Lse lse) {
+  std::optional<Random> first;
   for (size_t i = 0; i < s.count(); ++i) {
     const Part p = part(q, k, v, s, i, sight);
     if (p.q.numel() == 0) continue;
@@ -113,10 +120,12 @@ void forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, cons
         p.q, p.k, p.v, p.mask, true, dropout, p.causal, scale);
     to.copy_(result);
     lse(i).copy_(sums[0]);
-    random.select(0, static_cast<int64_t>(i)).select(0, 0).copy_(seed);
-    random.select(0, static_cast<int64_t>(i)).select(0, 1).copy_(offset);
+    if (!first) first = Random{seed.item<int64_t>(), offset.item<int64_t>()};
   }
+  return first.value_or(Random{});
 }
+
+at::Tensor number(int64_t value) { return at::scalar_tensor(value, at::TensorOptions(at::kLong)); }
 
 struct Gradients {
   at::Tensor q, k, v;
@@ -125,19 +134,16 @@ template <class Lse>
 Gradients backward(const at::Tensor& grad, const at::Tensor& q, const at::Tensor& k,
                    const at::Tensor& v, const at::Tensor& out, const Sequences& s,
                    const Sight& sight, double dropout, std::optional<double> scale, Lse lse,
-                   const at::Tensor& random) {
+                   Random random) {
   Gradients g{at::zeros_like(q), at::zeros_like(k), at::zeros_like(v)};
   for (size_t i = 0; i < s.count(); ++i) {
     const Part p = part(q, k, v, s, i, sight);
     if (empty(p)) continue;
-    const auto number = [&](int64_t column) {
-      return dropout > 0 ? random.select(0, static_cast<int64_t>(i)).select(0, column)
-                         : at::zeros({}, at::TensorOptions(at::kLong));
-    };
     const auto [dq, dk, dv, none] = at::_scaled_dot_product_efficient_attention_backward(
         rows(grad, s.q[i], s.q[i + 1]), p.q, p.k, p.v, p.mask.value_or(at::Tensor()),
-        rows(out, s.q[i], s.q[i + 1]), lse(i).unsqueeze(0).contiguous(), number(0), number(1),
-        dropout, {true, true, true, false}, p.causal, scale);
+        rows(out, s.q[i], s.q[i + 1]), lse(i).unsqueeze(0).contiguous(), number(random.seed),
+        number(random.offset), dropout, {true, true, true, false}, p.causal, scale);
+    random.offset += kDropoutDraws;
     rows(g.q, s.q[i], s.q[i + 1]).copy_(dq);
     rows(g.k, s.k[i], s.k_end[i]).copy_(dk);
     rows(g.v, s.k[i], s.k_end[i]).copy_(dv);
@@ -149,9 +155,6 @@ Gradients backward(const at::Tensor& grad, const at::Tensor& q, const at::Tensor
 at::Tensor packed(const at::Tensor& t) { return t.dim() == 4 ? t.flatten(0, 1) : t; }
 int64_t batch_of(const at::Tensor& t) { return t.dim() == 4 ? t.size(0) : 1; }
 int64_t length_of(const at::Tensor& t) { return t.size(t.dim() - 3); }
-at::Tensor numbers(size_t count) {
-  return at::zeros({static_cast<int64_t>(count), 2}, at::TensorOptions(at::kLong));
-}
 
 Sight flash_sight(bool causal, const Window& left, const Window& right) {
   const auto distance = [](const Window& w) { return w.value_or(-1); };
@@ -196,11 +199,13 @@ Five TRN_OP(_flash_attention_forward)(const at::Tensor& query, const at::Tensor&
   const int64_t heads = query.size(-2);
   const at::Tensor lse = query.dim() == 4 ? at::empty({query.size(0), heads, query.size(1)}, sums)
                                           : at::empty({heads, query.size(0)}, sums);
-  const at::Tensor random = numbers(s.count());
-  forward(packed(query), packed(key), packed(value), s,
-          flash_sight(is_causal, window_size_left, window_size_right), dropout_p, scale,
-          packed(out), flash_lse(lse, s), random);
-  return {out, lse, random, at::empty({0}, query.options()), at::empty({0}, query.options())};
+  const Random random = forward(packed(query), packed(key), packed(value), s,
+                                flash_sight(is_causal, window_size_left, window_size_right),
+                                dropout_p, scale, packed(out), flash_lse(lse, s));
+  // As PyTorch's shape function has it: two unsigned numbers, and one that is not used.
+  const at::Tensor state = at::stack({number(random.seed), number(random.offset)});
+  return {out, lse, state.view(at::kUInt64), number(0).view(at::kUInt64),
+          at::empty({0}, query.options())};
 }
 
 Three TRN_OP_ACROSS(_flash_attention_backward)(
@@ -211,10 +216,13 @@ Three TRN_OP_ACROSS(_flash_attention_backward)(
     Window window_size_left, Window window_size_right) {
   const Sequences s = sequences(cum_seq_q, cum_seq_k, std::nullopt, batch_of(query),
                                 length_of(query), length_of(key));
+  const at::Tensor state = rng_state.view(at::kLong);
+  const Random random =
+      dropout_p > 0 ? Random{state[0].item<int64_t>(), state[1].item<int64_t>()} : Random{};
   const Gradients g =
       backward(packed(grad_out), packed(query), packed(key), packed(value), packed(out), s,
                flash_sight(is_causal, window_size_left, window_size_right), dropout_p, scale,
-               flash_lse(logsumexp, s), rng_state);
+               flash_lse(logsumexp, s), random);
   return {g.q.view_as(query), g.k.view_as(key), g.v.view_as(value)};
 }
 
@@ -235,13 +243,13 @@ Efficient TRN_OP(_efficient_attention_forward)(
       at::full({static_cast<int64_t>(s.count()), query.size(-2),
                 (longest + kAligned - 1) / kAligned * kAligned},
                std::numeric_limits<double>::infinity(), query.options().dtype(at::kFloat));
-  const at::Tensor random = numbers(s.count());
-  forward(packed(query), packed(key), packed(value), s, {static_cast<Causal>(custom_mask_type)},
-          dropout_p, scale, packed(out), efficient_lse(lse, s), random);
+  const Random random =
+      forward(packed(query), packed(key), packed(value), s, {static_cast<Causal>(custom_mask_type)},
+              dropout_p, scale, packed(out), efficient_lse(lse, s));
   return {out,
           lse,
-          random.select(1, 0),
-          random.select(1, 1),
+          number(random.seed),
+          number(random.offset),
           max_seqlen_q.value_or(length_of(query)),
           max_seqlen_k.value_or(length_of(key))};
 }
@@ -254,8 +262,8 @@ Four TRN_OP_ACROSS(_efficient_attention_backward)(
     std::optional<double> scale, std::optional<int64_t>, std::optional<int64_t>, bool) {
   const Sequences s = sequences(cu_seqlens_q, cu_seqlens_k, std::nullopt, batch_of(query),
                                 length_of(query), length_of(key));
-  const at::Tensor random =
-      dropout_p > 0 ? at::stack({philox_seed, philox_offset}, 1) : at::Tensor();
+  const Random random =
+      dropout_p > 0 ? Random{philox_seed.item<int64_t>(), philox_offset.item<int64_t>()} : Random{};
   const Gradients g = backward(packed(grad_out_), packed(query), packed(key), packed(value),
                                packed(out), s, {static_cast<Causal>(custom_mask_type)}, dropout_p,
                                scale, efficient_lse(logsumexp, s), random);

@@ -128,3 +128,31 @@ def test_the_backend_of_cuda_graphs_runs_without_them(python):
         "torch.testing.assert_close(y, model(x))\n")
     assert result.returncode == 0, result.stderr
     assert "reduce-overhead" in result.stderr
+
+
+_PACKED = """
+import torch, torch_trn.migrate
+from torch.nn.attention.varlen import varlen_attn
+import torch.nn.functional as F
+torch.manual_seed(0)
+begins = torch.tensor([0, 3, 10, 45], dtype=torch.int32, device="cuda")
+x = torch.randn(45, 4, 16, device="cuda", requires_grad=True)
+def varlen(x):
+    return varlen_attn(x * 2, x, x, begins, begins, 35, 35, window_size=(-1, 0)).square().mean()
+layer = torch.nn.Linear(16, 48).cuda()
+rows = [torch.randn(n, 16) for n in (3, 5)]
+rows = torch.nested.nested_tensor(rows, layout=torch.jagged, device="cuda")
+def jagged(rows):
+    q, k, v = (t.unflatten(-1, [2, 8]).transpose(1, 2) for t in layer(rows).chunk(3, -1))
+    y = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(-2)
+    return y.values().square().mean()
+for function, given, of in ((varlen, x, x), (jagged, rows, layer.weight)):
+    plain, compiled = function(given), torch.compile(function)(given)
+    torch.testing.assert_close(compiled, plain)
+    torch.testing.assert_close(torch.autograd.grad(compiled, of), torch.autograd.grad(plain, of))
+"""
+
+
+def test_attention_of_packed_sequences(python):
+    result = python(_PACKED)
+    assert result.returncode == 0, result.stderr

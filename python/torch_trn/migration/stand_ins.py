@@ -163,7 +163,9 @@ def _fused(types: set[torch.dtype], masks: bool, enabled: str) -> Callable:
     def can_use(params: torch.backends.cuda.SDPAParams, debug: bool = False) -> bool:
         """Whether the fused kernel runs for these tensors of scaled_dot_product_attention."""
         inputs = (params.query, params.key, params.value)
-        return (getattr(torch.backends.cuda, enabled)() and all(t.is_cuda for t in inputs)
+        # By device: while a function is compiled, tensors do not say that they are CUDA's.
+        return (getattr(torch.backends.cuda, enabled)()
+                and all(t.device.type in ("cuda", "trn") for t in inputs)
                 and all(t.dim() == 4 and t.dtype == params.query.dtype for t in inputs)
                 and params.query.dtype in types and (masks or params.attn_mask is None)
                 and all(t.size(-1) <= 256 for t in inputs))
