@@ -156,3 +156,30 @@ for function, given, of in ((varlen, x, x), (jagged, rows, layer.weight)):
 def test_attention_of_packed_sequences(python):
     result = python(_PACKED)
     assert result.returncode == 0, result.stderr
+
+
+_SCAN = """
+import torch, torch_trn.migrate
+from torch._higher_order_ops.associative_scan import associative_scan
+torch.manual_seed(0)
+def combine(left, right):
+    return left[0] * right[0], left[1] * right[0] + right[1]
+def loop(decay, x):
+    state, states = torch.zeros_like(x[:, 0]), []
+    for t in range(x.shape[1]):
+        state = state * decay[:, t] + x[:, t]
+        states.append(state)
+    return torch.stack(states, 1)
+@torch.compile(fullgraph=True)
+def scan(decay, x, reverse):
+    return associative_scan(combine, (decay, x), 1, reverse=reverse, combine_mode="pointwise")[1]
+for length in (5, 8):  # the second has another graph, not one of any length
+    decay, x = (torch.rand(2, length, 3, device="cuda") for _ in range(2))
+    torch.testing.assert_close(scan(decay, x, False), loop(decay, x))
+torch.testing.assert_close(scan(decay, x, True), loop(decay.flip(1), x.flip(1)).flip(1))
+"""
+
+
+def test_associative_scan(python):
+    result = python(_SCAN)
+    assert result.returncode == 0, result.stderr

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import functools
 import math
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, fx
-from torch.utils import _pytree as pytree
+from torch import Tensor
 
 from .devices import is_trn
 
@@ -155,69 +153,10 @@ def _scattered(shape: Sequence[int], indices: list[Tensor], values: Tensor) -> T
     return values.new_zeros(shape).index_put(indices, values, accumulate=True)
 
 
-def _trace(gm: fx.GraphModule, node: fx.Node, run: Callable) -> tuple[fx.GraphModule, list]:
-    """What `run` does with the arguments of `node` as a graph, and the nodes that it takes."""
-    from torch._dispatch.python import enable_python_dispatcher
-    from torch._dynamo.utils import detect_fake_mode
-    from torch._inductor.decomposition import select_decomp_table
-    from torch.fx.experimental.proxy_tensor import make_fx
-
-    flat, form = pytree.tree_flatten((node.args, node.kwargs))
-    inputs = [i for i, a in enumerate(flat) if isinstance(a, fx.Node) and a.op != "get_attr"]
-    for i, a in enumerate(flat):
-        if isinstance(a, fx.Node) and a.op == "get_attr":
-            flat[i] = operator.attrgetter(a.target)(gm)
-    nodes = [flat[i] for i in inputs]
-
-    def on_nodes(*values):
-        full = list(flat)
-        for i, value in zip(inputs, values, strict=True):
-            full[i] = value
-        args, kwargs = pytree.tree_unflatten(full, form)
-        return run(*args, **kwargs)
-
-    values = [n.meta["val"] for n in nodes]
-    table = {**select_decomp_table(), torch.ops.flex_lib.zeros_and_scatter.default: _scattered}
-    with detect_fake_mode(values), torch.no_grad(), enable_python_dispatcher():
-        return make_fx(on_nodes, table)(*values), nodes
+#: What becomes of the operators: called with their arguments, whose functions are graphs.
+OPERATORS: dict[str, Callable] = {"flex_attention": _forward, "flex_attention_backward": _backward}
 
 
-def _inline(gm: fx.GraphModule, node: fx.Node, traced: fx.GraphModule, inputs: list) -> None:
-    """Puts the nodes of `traced`, called with `inputs`, in the place of `node`."""
-    values: dict[fx.Node, Any] = {}
-    waiting = iter(inputs)
-    with gm.graph.inserting_before(node):
-        for n in traced.graph.nodes:
-            if n.op == "placeholder":
-                values[n] = next(waiting)
-            elif n.op == "output":
-                result = fx.map_arg(n.args[0], values.__getitem__)
-            else:
-                values[n] = gm.graph.node_copy(n, values.__getitem__)
-                if n.op == "get_attr":
-                    values[n].target = f"{node.name}_{n.target}"
-                    setattr(gm, values[n].target, getattr(traced, n.target))
-    _replace(gm.graph, node, result)
-
-
-def _replace(graph: fx.Graph, node: fx.Node, result: Any) -> None:
-    if isinstance(result, fx.Node):
-        node.replace_all_uses_with(result)
-    else:
-        for user in list(node.users):  # each is a getitem
-            _replace(graph, user, result[user.args[1]])
-    graph.erase_node(node)
-
-
-def decompose(gm: fx.GraphModule) -> None:
-    """Replaces each flex_attention of trn in `gm`, and each gradient of one, by its operators."""
-    higher = torch.ops.higher_order
-    found = [(node, run) for target, run in ((higher.flex_attention, _forward),
-                                               (higher.flex_attention_backward, _backward))
-             for node in gm.graph.find_nodes(op="call_function", target=target)
-             if is_trn(node.args[0].meta["val"].device)]
-    for node, run in found:
-        _inline(gm, node, *_trace(gm, node, run))
-    if found:
-        gm.graph.eliminate_dead_code()
-        gm.recompile()
+def decompositions() -> dict[Any, Callable]:
+    """Of what score functions' gradients call."""
+    return {torch.ops.flex_lib.zeros_and_scatter.default: _scattered}

@@ -6,7 +6,7 @@ from torch._inductor.custom_graph_pass import CustomGraphModulePass
 
 from . import scalars
 from .cache_key import built
-from .flex import decompose
+from .functions import decompose
 
 
 class TrnPass(CustomGraphModulePass):
