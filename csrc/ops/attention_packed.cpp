@@ -235,7 +235,9 @@ Efficient TRN_OP(_efficient_attention_forward)(
                               "_efficient_attention_forward: no bias, no window_size on trn");
   const Sequences s = sequences(cu_seqlens_q, cu_seqlens_k, seqlen_k, batch_of(query),
                                 length_of(query), length_of(key));
-  const at::Tensor out = at::empty_like(query, at::MemoryFormat::Contiguous);
+  at::DimVector sizes(query.sizes());
+  sizes.back() = value.size(-1);
+  const at::Tensor out = at::empty(sizes, query.options());
   int64_t longest = 1;
   for (size_t i = 0; i < s.count(); ++i) longest = std::max(longest, s.q[i + 1] - s.q[i]);
   constexpr int64_t kAligned = 32;  // as CUDA's kernel has it, and PyTorch's shape function
