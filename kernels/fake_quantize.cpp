@@ -1,15 +1,9 @@
 // The range that an observer has seen, and the scale and zero point that follow from it.
-#include "blocks.h"
 #include "math.h"
+#include "rows.h"
 
 namespace trn {
 namespace {
-
-bool is_on(const Operand& flag) {
-  double on;
-  TRN_ISA_NAMESPACE::convert_run(&on, DType::f64, 1, flag.data, flag.dtype, 1, 1);
-  return on != 0;
-}
 
 // The running extreme after one more is seen; the first takes the place of an infinity.
 float moved(float running, float seen, float weight) {
@@ -64,7 +58,7 @@ Affine affine_of(float smallest, float largest, int64_t low, int64_t high, bool 
 // the largest integer, whether the range is symmetric. Items are channels.
 void observe(const Call& call, const Range& range) {
   const Operand* o = call.operand;
-  const bool observes = is_on(o[6]), quantizes = is_on(o[7]);
+  const bool observes = get(o[6], 0) != 0, quantizes = get(o[7], 0) != 0;
   const float weight = static_cast<float>(call.reals[0]);
   for (int64_t c = range.begin; c < range.end; ++c) {
     float &low = o[0].as<float>()[c], &high = o[1].as<float>()[c];

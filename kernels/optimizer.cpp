@@ -2,8 +2,8 @@
 //
 // Scalars that live on the device (the step count, the loss scale, the flag of a non-finite
 // gradient) are operands of one element; a set flag makes the step do nothing.
-#include "blocks.h"
 #include "math.h"
+#include "rows.h"
 
 namespace trn {
 namespace {
@@ -11,10 +11,7 @@ namespace {
 using TRN_ISA_NAMESPACE::convert_run;
 
 TRN_INLINE double scalar_of(const Operand& o, double otherwise) {
-  if (o.absent()) return otherwise;
-  double x;
-  convert_run(&x, DType::f64, 1, o.data, o.dtype, 1, 1);
-  return x;
+  return o.absent() ? otherwise : get(o, 0);
 }
 
 // n elements of a dense operand as A, in place where they are that already.

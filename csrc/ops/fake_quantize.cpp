@@ -12,6 +12,7 @@
 #include "ops/elementwise.h"
 #include "ops/op.h"
 #include "ops/quantize.h"
+#include "ops/reduce.h"
 
 namespace trn::ops {
 namespace {
@@ -98,13 +99,6 @@ Three learned(const at::Tensor& grad, const at::Tensor& x, const Affine& by, con
           (scaled * -by.scale).masked_fill(inside, 0)};
 }
 
-at::Tensor sum_along(const at::Tensor& t, int64_t axis) {
-  at::DimVector others;
-  for (int64_t d = 0; d < t.dim(); ++d)
-    if (d != axis) others.push_back(d);
-  return others.empty() ? t : t.sum(others);
-}
-
 }  // namespace
 
 Pair TRN_OP(fake_quantize_per_tensor_affine_cachemask)(const at::Tensor& self, double scale,
@@ -177,7 +171,7 @@ Three TRN_OP(_fake_quantize_learnable_per_channel_affine_backward)(
   const at::Tensor zero = range.clamped(at::round(along(zero_point, self, axis)));
   const auto [by_x, by_scale, by_zero] =
       learned(grad.to(type), self.to(type), {along(scale, self, axis), zero}, range, grad_factor);
-  return {by_x, sum_along(by_scale, axis), sum_along(by_zero, axis)};
+  return {by_x, sum_all_but(by_scale, axis).flatten(), sum_all_but(by_zero, axis).flatten()};
 }
 
 Pair TRN_OP(_fused_moving_avg_obs_fq_helper)(const at::Tensor& self, const at::Tensor& observer_on,

@@ -22,4 +22,17 @@ void reduce(at::TensorIteratorBase& iter, const Family& family, const ReduceArgs
 void reduce(at::ArrayRef<at::Tensor> outputs, const at::Tensor& self, at::IntArrayRef dims,
             const Family& family, const ReduceArgs& args = {});
 
+// All dimensions of `t` but one, for at::sum and its kin: none is not all to be reduced.
+inline at::DimVector all_but(const at::Tensor& t, int64_t dim) {
+  at::DimVector dims;
+  for (int64_t d = 0; d < t.dim(); ++d)
+    if (d != dim) dims.push_back(d);
+  return dims;
+}
+// The sum over them, which are kept with size 1.
+inline at::Tensor sum_all_but(const at::Tensor& t, int64_t dim) {
+  const at::DimVector dims = all_but(t, dim);
+  return dims.empty() ? t : t.sum(dims, true);
+}
+
 }  // namespace trn::ops

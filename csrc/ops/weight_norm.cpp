@@ -6,28 +6,18 @@
 #include <ATen/ops/zeros_like.h>
 
 #include "ops/op.h"
+#include "ops/reduce.h"
 
 namespace trn::ops {
 namespace {
 
 using Pair = std::tuple<at::Tensor, at::Tensor>;
 
-at::DimVector all_but(const at::Tensor& t, int64_t dim) {
-  at::DimVector dims;
-  for (int64_t d = 0; d < t.dim(); ++d)
-    if (d != dim) dims.push_back(d);
-  return dims;
-}
-
 // Over no dimension at all a norm is of each number, where PyTorch's reductions take all of them.
 at::Tensor norms_of(const at::Tensor& v, int64_t dim) {
   const at::DimVector dims = all_but(v, dim);
   if (dims.empty()) return v.abs().to(stat_type(v));
   return at::linalg_vector_norm(v, 2, dims, true, stat_type(v));
-}
-at::Tensor sums_of(const at::Tensor& t, int64_t dim) {
-  const at::DimVector dims = all_but(t, dim);
-  return dims.empty() ? t : t.sum(dims, true);
 }
 
 }  // namespace
@@ -49,7 +39,7 @@ Pair TRN_OP(_weight_norm_interface_backward)(const at::Tensor& grad_w, const at:
   if (saved_v.numel() == 0) return {at::empty_like(saved_v), at::zeros_like(saved_g)};
   const at::ScalarType type = stat_type(saved_v);
   const at::Tensor grad = grad_w.to(type), v = saved_v.to(type), norms = saved_norms.to(type);
-  const at::Tensor along = sums_of(grad * v, dim).view(norms.sizes()) / norms;
+  const at::Tensor along = sum_all_but(grad * v, dim).view(norms.sizes()) / norms;
   const at::Tensor scale = saved_g.to(type) / norms;
   const at::Tensor grad_v = at::addcmul(grad * scale, v, scale * along / norms, -1);
   return {grad_v.to(saved_v.scalar_type()), along.to(saved_g.scalar_type())};
