@@ -93,7 +93,9 @@ class _Recording:
         for storage in self._fixed:
             _readers.setdefault(storage, weakref.WeakSet())
         for t in filter(_on_device, inputs):
-            _readers.get(t.untyped_storage()._cdata, set()).add(self)
+            readers = _readers.get(t.untyped_storage()._cdata)
+            if readers is not None:
+                readers.add(self)
         self._parameters = [weakref.ref(t, self._release) for t in parameters]
 
     def _release(self, _=None) -> None:
