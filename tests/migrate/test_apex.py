@@ -1,20 +1,12 @@
 """apex.amp where apex is not installed, against torch's own mixed precision and by hand."""
 
 import copy
-import warnings
 
 import pytest
 import torch
 from torch import nn
-from torch_trn.migration import scope
 
-
-@pytest.fixture(autouse=True)
-def redirected():
-    torch.manual_seed(0)
-    with scope(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "apex is not installed")
-        yield
+pytestmark = pytest.mark.usefixtures("without_apex")
 
 
 def made(lr=0.05):

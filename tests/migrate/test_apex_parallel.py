@@ -3,20 +3,13 @@
 import copy
 import subprocess
 import sys
-import warnings
 
 import pytest
 import torch
 from torch import nn
-from torch_trn.migration import collectives, scope
+from torch_trn.migration import collectives
 
-
-@pytest.fixture(autouse=True)
-def redirected():
-    torch.manual_seed(0)
-    with scope(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "apex is not installed")
-        yield
+pytestmark = pytest.mark.usefixtures("without_apex")
 
 
 @pytest.mark.parametrize("clip", [True, False])

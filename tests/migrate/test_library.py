@@ -2,13 +2,8 @@
 
 import pytest
 import torch
-from torch_trn.migration import scope
 
-
-@pytest.fixture(autouse=True)
-def redirected():
-    with scope():
-        yield
+pytestmark = pytest.mark.usefixtures("redirected")
 
 
 def test_autocast_rules_of_custom_operators():

@@ -5,16 +5,13 @@ import warnings
 
 import pytest
 import torch
-from torch_trn.migration import redirections, scope
+from torch_trn.migration import redirections
 
 if torch.cuda.is_available():
     pytest.skip("these tests are about machines without CUDA", allow_module_level=True)
 
 
-@pytest.fixture(autouse=True)
-def redirected():
-    with scope():
-        yield
+pytestmark = pytest.mark.usefixtures("redirected")
 
 
 def test_devices():

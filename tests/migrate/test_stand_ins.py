@@ -4,13 +4,8 @@ import pytest
 import torch
 from torch.backends.cuda import SDPAParams
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch_trn.migration import scope
 
-
-@pytest.fixture(autouse=True)
-def redirected():
-    with scope():
-        yield
+pytestmark = pytest.mark.usefixtures("redirected")
 
 
 def asked(dtype, mask=None, width=8, device="cuda"):
