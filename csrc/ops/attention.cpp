@@ -1,7 +1,5 @@
 // Scaled dot product attention: which way it takes, and the fused kernels' forward and backward
 // under each name that PyTorch has for them.
-#include "attention.h"
-
 #include <ATen/Context.h>
 #include <ATen/ExpandUtils.h>
 #include <ATen/native/DispatchStub.h>
@@ -9,10 +7,10 @@
 #include <ATen/native/transformers/sdp_utils_cpp.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
-#include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/zeros.h>
 
-#include "ops/op.h"
+#include "attention.h"
+#include "ops/attention_results.h"
 #include "processor.h"
 #include "runtime/generator.h"
 
@@ -169,12 +167,6 @@ std::array<at::Tensor, 4> backward(const Attention& a, const at::Tensor& grad_ou
   return {dq, dk, dv, dmask};
 }
 
-// What the wide signatures return beside output and logsumexp: seed and offset live on the host.
-at::Tensor number(int64_t value) {
-  return at::scalar_tensor(value, at::TensorOptions().dtype(at::kLong).device(at::kCPU));
-}
-using Three = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
-using Four = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
 using Wide = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, c10::SymInt, c10::SymInt,
                         at::Tensor, at::Tensor, at::Tensor>;
 Wide wide_forward(Attention a) {

@@ -7,7 +7,6 @@
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
-#include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
@@ -16,7 +15,7 @@
 #include <limits>
 
 #include "attention.h"
-#include "ops/op.h"
+#include "ops/attention_results.h"
 
 namespace trn::ops {
 namespace {
@@ -125,8 +124,6 @@ Random forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, co
   return first.value_or(Random{});
 }
 
-at::Tensor number(int64_t value) { return at::scalar_tensor(value, at::TensorOptions(at::kLong)); }
-
 struct Gradients {
   at::Tensor q, k, v;
 };
@@ -175,8 +172,6 @@ auto efficient_lse(const at::Tensor& lse, const Sequences& s) {
   };
 }
 
-using Three = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
-using Four = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
 using Five = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
 using Efficient =
     std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, c10::SymInt, c10::SymInt>;

@@ -2,6 +2,7 @@
 #include "ops/matmul.h"
 
 #include <ATen/ExpandUtils.h>
+#include <ATen/native/Resize.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/relu.h>
@@ -119,55 +120,87 @@ at::Tensor TRN_OP(vdot)(const at::Tensor& self, const at::Tensor& other) {
 
 namespace {
 // Products of halves kept in float32: out_dtype is the accumulator's own type.
-at::Tensor empty_product(const at::Tensor& a, at::IntArrayRef sizes, at::ScalarType out_dtype) {
+void prepare(const at::Tensor& out, const at::Tensor& a, at::IntArrayRef sizes,
+             at::ScalarType out_dtype) {
   const bool same = a.scalar_type() == out_dtype;
   const bool widened =
       out_dtype == at::kFloat && (a.scalar_type() == at::kHalf || a.scalar_type() == at::kBFloat16);
   TORCH_CHECK(same || widened,
               "out_dtype must be the same as input dtype or fp32 for fp16/bf16 inputs");
-  return at::empty(sizes, a.options().dtype(out_dtype));
+  TORCH_CHECK(out.scalar_type() == out_dtype,
+              "out_dtype must be the same as the dtype of the provided out tensor");
+  at::native::resize_output(out, sizes);
 }
-at::Tensor empty_mm(const at::Tensor& a, const at::Tensor& b, at::ScalarType out_dtype) {
+void prepare_mm(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b,
+                at::ScalarType out_dtype) {
   TORCH_CHECK(a.dim() == 2 && b.dim() == 2 && a.size(1) == b.size(0),
               "mat1 and mat2 shapes cannot be multiplied (", a.sizes(), " and ", b.sizes(), ")");
-  return empty_product(a, {a.size(0), b.size(1)}, out_dtype);
+  prepare(out, a, {a.size(0), b.size(1)}, out_dtype);
 }
-at::Tensor empty_bmm(const at::Tensor& a, const at::Tensor& b, at::ScalarType out_dtype) {
+void prepare_bmm(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b,
+                 at::ScalarType out_dtype) {
   TORCH_CHECK(a.dim() == 3 && b.dim() == 3 && a.size(0) == b.size(0) && a.size(2) == b.size(1),
               "Expected size for first two dimensions of batch2 tensor to match batch1");
-  return empty_product(a, {a.size(0), a.size(1), b.size(2)}, out_dtype);
+  prepare(out, a, {a.size(0), a.size(1), b.size(2)}, out_dtype);
+}
+at::Tensor empty_of(const at::Tensor& a, at::ScalarType out_dtype) {
+  return at::empty({0}, a.options().dtype(out_dtype));
 }
 }  // namespace
 
-at::Tensor TRN_OP(mm_dtype)(const at::Tensor& self, const at::Tensor& mat2,
-                            at::ScalarType out_dtype) {
-  at::Tensor out = empty_mm(self, mat2, out_dtype);
+at::Tensor& TRN_OP(mm_dtype_out)(const at::Tensor& self, const at::Tensor& mat2,
+                                 at::ScalarType out_dtype, at::Tensor& out) {
+  prepare_mm(out, self, mat2, out_dtype);
   matmul_into(out.unsqueeze(0), self.unsqueeze(0), mat2.unsqueeze(0));
   return out;
 }
+at::Tensor TRN_OP(mm_dtype)(const at::Tensor& self, const at::Tensor& mat2,
+                            at::ScalarType out_dtype) {
+  at::Tensor out = empty_of(self, out_dtype);
+  return mm_dtype_out(self, mat2, out_dtype, out);
+}
 
-at::Tensor TRN_OP(addmm_dtype)(const at::Tensor& self, const at::Tensor& mat1,
-                               const at::Tensor& mat2, at::ScalarType out_dtype,
-                               const at::Scalar& beta, const at::Scalar& alpha) {
-  at::Tensor out = empty_mm(mat1, mat2, out_dtype);
+at::Tensor& TRN_OP(addmm_dtype_out)(const at::Tensor& self, const at::Tensor& mat1,
+                                    const at::Tensor& mat2, at::ScalarType out_dtype,
+                                    const at::Scalar& beta, const at::Scalar& alpha,
+                                    at::Tensor& out) {
+  prepare_mm(out, mat1, mat2, out_dtype);
   matmul_into(out.unsqueeze(0), mat1.unsqueeze(0), mat2.unsqueeze(0),
               self.to(out_dtype).expand(out.sizes()).unsqueeze(0), alpha, beta);
   return out;
 }
+at::Tensor TRN_OP(addmm_dtype)(const at::Tensor& self, const at::Tensor& mat1,
+                               const at::Tensor& mat2, at::ScalarType out_dtype,
+                               const at::Scalar& beta, const at::Scalar& alpha) {
+  at::Tensor out = empty_of(mat1, out_dtype);
+  return addmm_dtype_out(self, mat1, mat2, out_dtype, beta, alpha, out);
+}
 
-at::Tensor TRN_OP(bmm_dtype)(const at::Tensor& self, const at::Tensor& mat2,
-                             at::ScalarType out_dtype) {
-  at::Tensor out = empty_bmm(self, mat2, out_dtype);
+at::Tensor& TRN_OP(bmm_dtype_out)(const at::Tensor& self, const at::Tensor& mat2,
+                                  at::ScalarType out_dtype, at::Tensor& out) {
+  prepare_bmm(out, self, mat2, out_dtype);
   matmul_into(out, self, mat2);
   return out;
 }
+at::Tensor TRN_OP(bmm_dtype)(const at::Tensor& self, const at::Tensor& mat2,
+                             at::ScalarType out_dtype) {
+  at::Tensor out = empty_of(self, out_dtype);
+  return bmm_dtype_out(self, mat2, out_dtype, out);
+}
 
+at::Tensor& TRN_OP(baddbmm_dtype_out)(const at::Tensor& self, const at::Tensor& batch1,
+                                      const at::Tensor& batch2, at::ScalarType out_dtype,
+                                      const at::Scalar& beta, const at::Scalar& alpha,
+                                      at::Tensor& out) {
+  prepare_bmm(out, batch1, batch2, out_dtype);
+  matmul_into(out, batch1, batch2, self.to(out_dtype).expand(out.sizes()), alpha, beta);
+  return out;
+}
 at::Tensor TRN_OP(baddbmm_dtype)(const at::Tensor& self, const at::Tensor& batch1,
                                  const at::Tensor& batch2, at::ScalarType out_dtype,
                                  const at::Scalar& beta, const at::Scalar& alpha) {
-  at::Tensor out = empty_bmm(batch1, batch2, out_dtype);
-  matmul_into(out, batch1, batch2, self.to(out_dtype).expand(out.sizes()), alpha, beta);
-  return out;
+  at::Tensor out = empty_of(batch1, out_dtype);
+  return baddbmm_dtype_out(self, batch1, batch2, out_dtype, beta, alpha, out);
 }
 
 }  // namespace trn::ops

@@ -217,11 +217,19 @@ def test_products_of_halves_kept_in_float(dtype, kept):
     x, y, z = (t.to("trn") for t in (a, b, c))
     product, scale = a.double() @ b.double(), a.double().abs() @ b.double().abs()
     wide = torch.float32
-    check(torch.mm(x[0], y[0], out_dtype=wide), product[0], scale[0], wide)
-    check(torch.bmm(x, y, out_dtype=wide), product, scale, wide)
-    check(torch.addmm(z, x[0], y[0], out_dtype=wide, beta=2, alpha=0.5),
-          product[0] / 2 + 2 * c.double(), scale[0] + 2 * c.double().abs(), wide)
-    check(torch.baddbmm(z.expand(3, 40, 50), x, y, out_dtype=wide), product + c.double(),
-          scale + c.double().abs(), wide)
+    for name, tensors, factors, limit in (
+            ("mm", (x[0], y[0]), {}, (product[0], scale[0])),
+            ("bmm", (x, y), {}, (product, scale)),
+            ("addmm", (z, x[0], y[0]), {"beta": 2, "alpha": 0.5},
+             (product[0] / 2 + 2 * c.double(), scale[0] + 2 * c.double().abs())),
+            ("baddbmm", (z.expand(3, 40, 50), x, y), {},
+             (product + c.double(), scale + c.double().abs()))):
+        op = getattr(torch, name)
+        check(op(*tensors, out_dtype=wide, **factors), *limit, wide)
+        out = torch.empty(0, device="trn")
+        assert op(*tensors, out_dtype=wide, out=out, **factors) is out
+        check(out, *limit, wide)
+        with pytest.raises(RuntimeError, match="same as the dtype of the provided out tensor"):
+            op(*tensors, out_dtype=wide, out=torch.empty(0, device="trn", dtype=dtype), **factors)
     with pytest.raises(RuntimeError, match="out_dtype must be the same as input dtype or fp32"):
         torch.mm(x[0], y[0], out_dtype=torch.float64)
