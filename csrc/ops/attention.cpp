@@ -1,5 +1,7 @@
 // Scaled dot product attention: which way it takes, and the fused kernels' forward and backward
 // under each name that PyTorch has for them.
+#include "attention.h"
+
 #include <ATen/Context.h>
 #include <ATen/ExpandUtils.h>
 #include <ATen/native/DispatchStub.h>
@@ -9,7 +11,6 @@
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
 
-#include "attention.h"
 #include "ops/attention_results.h"
 #include "processor.h"
 #include "runtime/generator.h"
