@@ -1,8 +1,10 @@
 // One pool for all queues of the process. A kernel that finds it taken runs alone.
 //
-// Work is cut into chunks of at least `grain` items and at most a quarter of a thread's share, so
-// that a slow thread holds the others up by a quarter of its share at most; chunks are handed out
-// by a counter. Kernels promise that their results do not depend on where chunks begin.
+// Each thread has a share of the work, the same part at every call: what a kernel leaves in a
+// core's caches is there for the next, and is not fetched from core to core. A share is taken in
+// chunks of at least `grain` items and at most a quarter of it, and who is done with its own goes
+// on with the next one's, so that a slow thread holds the others up by a chunk at most. Kernels
+// promise that their results do not depend on where chunks begin.
 #include "driver/pool.h"
 
 #include <algorithm>
@@ -31,21 +33,31 @@ char* thread_scratch() {
   return scratch.memory;
 }
 
+struct alignas(64) Share {
+  std::atomic<int64_t> next{0};
+  int64_t end = 0;
+};
+
 struct Job {
   const Call* call;
   Fault* fault;
-  int64_t chunk;
-  std::atomic<int64_t> next{0};
+  int64_t chunk = 0;
+  std::vector<Share>* shares = nullptr;
 };
 
-void work_on(Job& job) {
-  Range range{0, 0, thread_scratch(), job.fault};
-  const int64_t work = job.call->work;
-  for (;;) {
-    range.begin = job.next.fetch_add(job.chunk, std::memory_order_relaxed);
-    if (range.begin >= work) return;
-    range.end = std::min(work, range.begin + job.chunk);
-    job.call->kernel->run(*job.call, range);
+void run_range(const Job& job, int64_t begin, int64_t end) {
+  job.call->kernel->run(*job.call, {begin, end, thread_scratch(), job.fault});
+}
+
+void work_on(const Job& job, int rank) {
+  const int n = static_cast<int>(job.shares->size());
+  for (int i = 0; i < n; ++i) {
+    Share& share = (*job.shares)[(rank + i) % n];
+    for (;;) {
+      const int64_t begin = share.next.fetch_add(job.chunk, std::memory_order_relaxed);
+      if (begin >= share.end) break;
+      run_range(job, begin, std::min(share.end, begin + job.chunk));
+    }
   }
 }
 
@@ -60,18 +72,21 @@ class Pool {
   }
 
   void run(const Call& call, Fault* fault) {
-    Job job{&call, fault, call.work};
+    if (call.work <= 0) return;
+    Job job{&call, fault};
     const int n = threads();
-    if (n == 1 || call.work <= call.grain) return work_on(job);
-    const int64_t share = call.work / (4 * n);  // rounded down: few items go one by one
-    job.chunk = std::max<int64_t>({1, call.grain, share});
+    if (n == 1 || call.work <= call.grain) return run_range(job, 0, call.work);
     std::unique_lock taken(taken_, std::try_to_lock);
-    if (!taken.owns_lock()) return work_on(job);
+    if (!taken.owns_lock()) return run_range(job, 0, call.work);
+    const int64_t part = call.work / (4 * n);  // rounded down: few items go one by one
+    job.chunk = std::max<int64_t>({1, call.grain, part});
     const int64_t chunks = (call.work + job.chunk - 1) / job.chunk;
-    const int helpers = static_cast<int>(std::min<int64_t>(n, chunks)) - 1;
-    start(helpers);
-    publish(&job, helpers);
-    work_on(job);
+    const int shares = static_cast<int>(std::min<int64_t>(n, chunks));
+    share_out(call.work, shares);
+    job.shares = &shares_;
+    start(shares - 1);
+    publish(&job, shares - 1);
+    work_on(job, 0);
     // Helpers that never woke are told to stay away; those at work are waited for.
     job_.store(nullptr, std::memory_order_seq_cst);
     while (inside_.load(std::memory_order_seq_cst)) spin_pause();
@@ -83,6 +98,14 @@ class Pool {
       const int index = static_cast<int>(helpers_.size());
       helpers_.emplace_back([this, index] { loop(index); });
       helpers_.back().detach();
+    }
+  }
+
+  void share_out(int64_t work, int shares) {
+    if (static_cast<int>(shares_.size()) != shares) shares_ = std::vector<Share>(shares);
+    for (int64_t i = 0; i < shares; ++i) {
+      shares_[i].next.store(work * i / shares, std::memory_order_relaxed);
+      shares_[i].end = work * (i + 1) / shares;
     }
   }
 
@@ -103,7 +126,7 @@ class Pool {
       seen = epoch_.load(std::memory_order_seq_cst);
       inside_.fetch_add(1, std::memory_order_seq_cst);
       Job* job = job_.load(std::memory_order_seq_cst);
-      if (job && index < wanted_.load(std::memory_order_relaxed)) work_on(*job);
+      if (job && index < wanted_.load(std::memory_order_relaxed)) work_on(*job, index + 1);
       inside_.fetch_sub(1, std::memory_order_seq_cst);
     }
   }
@@ -125,7 +148,8 @@ class Pool {
     sleeping_.fetch_sub(1, std::memory_order_seq_cst);
   }
 
-  std::mutex taken_;  // held by the queue whose kernel has the pool
+  std::mutex taken_;           // held by the queue whose kernel has the pool
+  std::vector<Share> shares_;  // of its kernel
   std::vector<std::thread> helpers_;
   std::atomic<int> threads_{default_threads()};
   std::atomic<Job*> job_{nullptr};
