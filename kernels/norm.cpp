@@ -132,28 +132,40 @@ void row_norm_backward(const Call& call, const Range& range) {
 }
 
 // Gradients of weight and bias: sums over rows of grad * normalised and of grad, a part of the rows
-// an item; channel_totals adds the parts.
-// operands: sums [parts, 2, length], double; grad, in [rows, length], mean, rstd [rows]. ints[0]:
-// centred.
+// an item; channel_totals adds the parts. And the input's, row_norm_backward's, where rows are
+// still in the first-level cache.
+// operands: sums [parts, 2, length], double; grad_input [rows, length] or absent; grad, in [rows,
+// length], mean, rstd [rows], weight or absent. ints[0]: centred.
 template <class A>
-void row_norm_weights(const Call& call, const Range& range) {
+void row_norm_gradients(const Call& all, const Range& range) {
+  // row_norm_backward's operands are those after the first.
+  Call call = all;
+  for (int i = 0; i + 1 < all.noperands; ++i) call.operand[i] = all.operand[i + 1];
   const Operand &grad = call.operand[1], &in = call.operand[2], &mean = call.operand[3],
                 &rstd = call.operand[4];
-  const int64_t rows = in.sizes[0], length = in.sizes[1], parts = call.operand[0].sizes[0];
+  const int64_t rows = in.sizes[0], length = in.sizes[1], parts = all.operand[0].sizes[0];
   const int64_t size = (rows + parts - 1) / parts;
   const bool centred = call.ints[0];
+  const bool joint = length <= kWhole && !call.operand[0].absent();
   const int64_t room = length <= kWhole ? length : kBlock;
   A *x_buffer = reinterpret_cast<A*>(range.scratch), *g_buffer = x_buffer + room,
     *w = g_buffer + room, *b = w + room;
+  const auto input_gradient = [&](int64_t row, int64_t count) {
+    if (call.operand[0].absent()) return;
+    row_norm_backward<A>(call, {row, row + count, reinterpret_cast<char*>(b + room), range.fault});
+  };
   for (int64_t item = range.begin; item < range.end; ++item) {
-    double* sums = call.operand[0].as<double>() + item * 2 * length;
+    double* sums = all.operand[0].as<double>() + item * 2 * length;
     const int64_t begin = item * size, end = begin + size < rows ? begin + size : rows;
     for (int64_t k = 0; k < 2 * length; ++k) sums[k] = 0;
     if constexpr (__is_same(A, float))
       if (length % kWide == 0 && with_wide_type({&grad, &in}, [&]<class S>(S) {
-            add_weight_sums<S>(call, begin, end, sums, w, b);
+            if (joint) return add_weight_sums<S>(call, begin, end, sums, w, b, input_gradient);
+            input_gradient(begin, end - begin);
+            add_weight_sums<S>(call, begin, end, sums, w, b, nullptr);
           }))
         continue;
+    input_gradient(begin, end - begin);
     by_blocks(length, [&](int64_t i, int64_t n) {
       for (int64_t k = 0; k < n; ++k) w[k] = b[k] = 0;
       for (int64_t row = begin; row < end; ++row) {
@@ -179,7 +191,7 @@ void row_norm_weights(const Call& call, const Range& range) {
 
 TRN_REGISTER_REALS(row_norm);
 TRN_REGISTER_REALS(row_norm_backward);
-TRN_REGISTER_REALS(row_norm_weights);
+TRN_REGISTER_REALS(row_norm_gradients);
 
 }  // namespace
 }  // namespace trn

@@ -100,10 +100,12 @@ void row_norm_backward_wide(const Call& call, const Range& range) {
 
 // Adds rows begin to end of grad * normalised and of grad to sums [2, length]. As many rows at once
 // as keep a column's two sums in registers for their while; `w` and `b` have room for
-// a block.
-template <class S>
-void add_weight_sums(const Call& call, int64_t begin, int64_t end, double* sums, float* w,
-                     float* b) {
+// a block. before(top, rows) is called for rows that are about to be read, while they are one
+// block.
+template <class S, class F>
+void add_weight_sums(const Call& call, int64_t begin, int64_t end, double* sums, float* w, float* b,
+                     F before) {
+  constexpr bool kBefore = !__is_same(F, decltype(nullptr));
   constexpr int64_t kRows = 2, kTerms = 64;  // sums in float are of at most kTerms terms
   const int64_t length = call.operand[2].sizes[1];
   const bool centred = call.ints[0];
@@ -114,6 +116,7 @@ void add_weight_sums(const Call& call, int64_t begin, int64_t end, double* sums,
       for (int64_t k = 0; k < n; ++k) w[k] = b[k] = 0;
       for (int64_t top = row; top < last; top += kRows) {
         const int64_t rows = last - top < kRows ? last - top : kRows;
+        if constexpr (kBefore) before(top, rows);
         float shift[kRows] = {}, scale[kRows];
         for (int64_t r = 0; r < rows; ++r) {
           if (centred) shift[r] = static_cast<float>(get(call.operand[3], top + r));
@@ -123,8 +126,10 @@ void add_weight_sums(const Call& call, int64_t begin, int64_t end, double* sums,
           Wide w_sum = load_wide(w + k), b_sum = load_wide(b + k);
           for (int64_t r = 0; r < rows; ++r) {
             const int64_t at = (top + r) * length + from + k;
-            fetch_wide(grad + at + kRows * length);
-            fetch_wide(in + at + kRows * length);
+            if constexpr (!kBefore) {
+              fetch_wide(grad + at + kRows * length);
+              fetch_wide(in + at + kRows * length);
+            }
             const Wide g = load_wide(grad + at);
             w_sum = w_sum + g * ((load_wide(in + at) - Wide(shift[r])) * Wide(scale[r]));
             b_sum = b_sum + g;

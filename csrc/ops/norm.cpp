@@ -12,7 +12,7 @@ namespace {
 
 const Family row_norm("row_norm");
 const Family row_norm_backward("row_norm_backward");
-const Family row_norm_weights("row_norm_weights");
+const Family row_norm_gradients("row_norm_gradients");
 const Family channel_totals("channel_totals");
 
 using Optional = std::optional<at::Tensor>;
@@ -65,56 +65,85 @@ void forward(const at::Tensor& out, const at::Tensor& mean, const at::Tensor& rs
 struct Gradients {
   at::Tensor input, weight, bias;
 };
+
+// What the gradients are computed from, dense.
+struct Known {
+  at::Tensor grad, in, mean, rstd, weight;
+  bool centred;
+  DType type;
+  int64_t rows, length;
+};
+
+void input_gradient(const Known& k, const at::Tensor& out) {
+  Launch(row_norm_backward, k.type)
+      .out(out)
+      .in(k.grad)
+      .in(k.in)
+      .in(k.mean)
+      .in(k.rstd)
+      .in(k.weight)
+      .ints({k.centred})
+      .run(k.rows, grain_for(k.length * 6));
+}
+
+// Gradients of weight and bias, [length] or undefined, as sums over parts of the rows. The input's
+// comes with them, unless it is undefined, where there are parts enough for all threads: rows are
+// read once then.
+void weight_gradients(const Known& k, const at::Tensor& weight, const at::Tensor& bias,
+                      const at::Tensor& input) {
+  constexpr int64_t kRowsOfPart = 64, kMostParts = 64;
+  const int64_t parts = std::clamp<int64_t>(k.rows / kRowsOfPart, 1, kMostParts);
+  const bool joint = input.defined() && parts >= 4 * driver::compute_threads();
+  if (input.defined() && !joint) input_gradient(k, input);
+  const at::Tensor sums = at::empty({parts, 2, k.length}, k.in.options().dtype(at::kDouble));
+  Launch(row_norm_gradients, k.type)
+      .out(sums)
+      .out(joint ? input : at::Tensor())
+      .in(k.grad)
+      .in(k.in)
+      .in(k.mean)
+      .in(k.rstd)
+      .in(joint ? k.weight : at::Tensor())
+      .ints({k.centred})
+      .run(parts, grain_for(k.rows / parts * k.length * (joint ? 8 : 2)));
+  Launch(channel_totals, k.type)
+      .out(weight)
+      .out(bias)
+      .in(sums)
+      .in(at::Tensor())
+      .ints({0})
+      .run(k.length, grain_for(parts * 8));
+}
+
 Gradients backward(const at::Tensor& grad_out, const at::Tensor& input, const at::Tensor& mean,
                    const at::Tensor& rstd, const at::Tensor& weight, const at::Tensor& bias,
                    int64_t rows, int64_t length, bool centred, std::array<bool, 3> mask) {
   const at::Tensor grad = grad_out.contiguous(), in = input.contiguous();
-  const at::Tensor g = grad.view({rows, length}), x = in.view({rows, length});
-  const at::Tensor m = mean.defined() ? mean.contiguous().view({-1}) : mean;
-  const at::Tensor r = rstd.contiguous().view({-1});
-  const DType type = compute_type(input.scalar_type());
-  Gradients out;
-  if (mask[0]) {
-    out.input = at::empty_like(in, at::MemoryFormat::Contiguous);
-    if (in.numel())
-      Launch(row_norm_backward, type)
-          .out(out.input.view({rows, length}))
-          .in(g)
-          .in(x)
-          .in(m)
-          .in(r)
-          .in(weight.defined() ? weight.view({-1}) : weight)
-          .ints({centred})
-          .run(rows, grain_for(length * 6));
-  }
-  if ((mask[1] && weight.defined()) || (mask[2] && (bias.defined() || weight.defined()))) {
-    const at::Tensor& like = weight.defined() ? weight : bias;
-    out.weight = mask[1] ? at::empty_like(like, at::MemoryFormat::Contiguous) : at::Tensor();
-    out.bias = mask[2] ? at::empty_like(like, at::MemoryFormat::Contiguous) : at::Tensor();
-    if (rows == 0) {
-      if (out.weight.defined()) out.weight.zero_();
-      if (out.bias.defined()) out.bias.zero_();
-      return out;
-    }
-    const auto flat = [](const at::Tensor& t) { return t.defined() ? t.view({-1}) : t; };
-    constexpr int64_t kRowsOfPart = 64, kMostParts = 64;
-    const int64_t parts = std::clamp<int64_t>(rows / kRowsOfPart, 1, kMostParts);
-    const at::Tensor sums = at::empty({parts, 2, length}, in.options().dtype(at::kDouble));
-    Launch(row_norm_weights, type)
-        .out(sums)
-        .in(g)
-        .in(x)
-        .in(m)
-        .in(r)
-        .ints({centred})
-        .run(parts, grain_for(rows / parts * length * 2));
-    Launch(channel_totals, type)
-        .out(flat(out.weight))
-        .out(flat(out.bias))
-        .in(sums)
-        .in(at::Tensor())
-        .ints({0})
-        .run(length, grain_for(parts * 8));
+  const auto matrix = [&](const at::Tensor& t) { return t.defined() ? t.view({rows, length}) : t; };
+  const auto flat = [](const at::Tensor& t) { return t.defined() ? t.view({-1}) : t; };
+  const Known k{matrix(grad),
+                matrix(in),
+                flat(dense(mean)),
+                flat(dense(rstd)),
+                flat(weight),
+                centred,
+                compute_type(input.scalar_type()),
+                rows,
+                length};
+  const auto like = [](bool wanted, const at::Tensor& t) {
+    return wanted ? at::empty_like(t, at::MemoryFormat::Contiguous) : at::Tensor();
+  };
+  const at::Tensor& affine = weight.defined() ? weight : bias;
+  const Gradients out{like(mask[0], in), like(mask[1] && weight.defined(), affine),
+                      like(mask[2] && affine.defined(), affine)};
+  const at::Tensor into = in.numel() ? matrix(out.input) : at::Tensor();
+  if (!out.weight.defined() && !out.bias.defined()) {
+    if (into.defined()) input_gradient(k, into);
+  } else if (rows == 0) {
+    for (at::Tensor t : {out.weight, out.bias})
+      if (t.defined()) t.zero_();
+  } else {
+    weight_gradients(k, flat(out.weight), flat(out.bias), into);
   }
   return out;
 }

@@ -129,23 +129,52 @@ WEIGHTED = {
 }
 
 
+def gradients(name, x, w, b, grad):
+    x, w, b = (t.detach().requires_grad_() for t in (x, w, b))
+    return torch.autograd.grad(WEIGHTED[name](x, w, b), (x, w, b), grad)
+
+
 @pytest.mark.parametrize("dtype", TYPES, ids=str)
 @pytest.mark.parametrize("name", WEIGHTED)
 def test_gradients_of_weights(isa, name, dtype):
-    def gradients(*tensors):
-        x, w, b = (t.detach().requires_grad_() for t in tensors[:3])
-        return torch.autograd.grad(WEIGHTED[name](x, w, b), (x, w, b), tensors[3])
-
     for rows, n in ((1, 64), (3, 128), (63, 65), (65, 64), (130, 1000), (129, 1024), (4300, 64),
-                    (3, 16448)):
+                    (515, 96), (577, 1000), (3, 16448)):
         for mean in (0, 20):
             tensors = [data(rows, n, seed=5) + mean, data(n, seed=6), data(n, seed=7),
                        data(rows, n, seed=8)]
             tensors = [t.to(dtype) for t in tensors]
-            got = gradients(*[t.to("trn") for t in tensors])
-            want = gradients(*[t.double() for t in tensors])
+            got = gradients(name, *[t.to("trn") for t in tensors])
+            want = gradients(name, *[t.double() for t in tensors])
             for a, b in zip(got, want, strict=True):
                 close(a, b, dtype)
+
+
+@pytest.mark.parametrize("rows, n, dtype, weights", [
+    (513, 16448, torch.float32, torch.float32), (600, 96, torch.bfloat16, torch.float32),
+    (600, 17, torch.float64, torch.float64), (600, 96, torch.float16, torch.float16)], ids=str)
+def test_gradients_of_rows_and_weights_at_once(rows, n, dtype, weights):
+    tensors = [data(rows, n, seed=5, dtype=dtype), data(n, seed=6).to(weights),
+               data(n, seed=7).to(weights), data(rows, n, seed=8, dtype=dtype)]
+    got = gradients("layer_norm", *[t.to("trn") for t in tensors])
+    want = gradients("layer_norm", *[t.double() for t in tensors])
+    for a, b in zip(got, want, strict=True):
+        close(a, b, torch.float32 if dtype == torch.float64 else torch.bfloat16
+              if a.dtype == torch.float16 else dtype)
+
+
+def test_each_gradient_of_a_norm_alone():
+    x, g, w = data(600, 96, seed=1), data(600, 96, seed=2), data(96, seed=3)
+    _, mean, rstd = torch.native_layer_norm(x, [96], w, w, 1e-5)
+    op = torch.ops.aten.native_layer_norm_backward
+    inputs = (g, x, [96], mean, rstd, w, w)
+    on = [t.to("trn") if isinstance(t, torch.Tensor) else t for t in inputs]
+    every = op(*inputs, [True] * 3)
+    for mask in ([True, False, False], [False, True, False], [False, False, True],
+                 [True, False, True], [False, True, True]):
+        for wanted, got, want in zip(mask, op(*on, mask), every, strict=True):
+            assert (got is not None) == wanted
+            if wanted:
+                torch.testing.assert_close(got.cpu(), want, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("log", [False, True])
