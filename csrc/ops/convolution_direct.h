@@ -34,4 +34,17 @@ void convolve_direct(const std::vector<ConvPart>& parts, const at::Tensor& image
 std::vector<ConvPart> transposed_parts(const at::Tensor& image, const at::Tensor& weight,
                                        const at::Tensor& bias, const Conv& c);
 
+// The right factor b [k, n] of many products, packed once, as a convolution's weight is, where each
+// of them would have to.
+class Factor {
+ public:
+  // `products` of them, of matrices with that many rows.
+  Factor(const at::Tensor& b, int64_t rows, int64_t products);
+  // out [rows, n] = a [rows, k] times b; both of its type, and rows of a are dense.
+  void product(const at::Tensor& out, const at::Tensor& a) const;
+
+ private:
+  at::Tensor matrix_, packed_;
+};
+
 }  // namespace trn::ops

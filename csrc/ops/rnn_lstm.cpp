@@ -12,6 +12,7 @@
 #include <ATen/ops/zeros_like.h>
 #include <torch/library.h>
 
+#include "ops/convolution_direct.h"
 #include "ops/elementwise.h"
 #include "ops/matmul.h"
 #include "ops/rnn_layer.h"
