@@ -242,6 +242,11 @@ std::vector<int64_t> output_sizes(const at::Tensor& input, const at::Tensor& wei
   return sizes;
 }
 
+void check_same_type(const at::Tensor& input, const at::Tensor& other, const char* what) {
+  TORCH_CHECK(input.scalar_type() == other.scalar_type(), "Input type (", input.toString(),
+              ") and ", what, " type (", other.toString(), ") should be the same");
+}
+
 }  // namespace
 
 at::Tensor TRN_OP(convolution_overrideable)(const at::Tensor& input, const at::Tensor& weight,
@@ -249,10 +254,12 @@ at::Tensor TRN_OP(convolution_overrideable)(const at::Tensor& input, const at::T
                                             at::IntArrayRef stride, at::IntArrayRef padding,
                                             at::IntArrayRef dilation, bool transposed,
                                             at::IntArrayRef output_padding, int64_t groups) {
+  const at::Tensor b = bias && bias->defined() ? *bias : at::Tensor();
+  check_same_type(input, weight, "weight");
+  if (b.defined()) check_same_type(input, b, "bias");
   at::Tensor out = at::empty(
       output_sizes(input, weight, stride, padding, dilation, transposed, output_padding, groups),
       input.options().memory_format(format_of(input, weight)));
-  const at::Tensor b = bias && bias->defined() ? *bias : at::Tensor();
   if (out.numel() == 0) return out;
   const at::Tensor x = five(input), y = five(out), w = five(weight);
   if (transposed)
@@ -265,6 +272,8 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> TRN_OP(convolution_backward_overr
     const at::Tensor& grad_output, const at::Tensor& input, const at::Tensor& weight,
     at::IntArrayRef stride, at::IntArrayRef padding, at::IntArrayRef dilation, bool transposed,
     at::IntArrayRef output_padding, int64_t groups, std::array<bool, 3> output_mask) {
+  check_same_type(input, weight, "weight");
+  check_same_type(input, grad_output, "grad_output");
   const at::MemoryFormat format = format_of(input, weight);
   const at::Tensor x = five(input), g = five(grad_output), w = five(weight);
   at::Tensor gx, gw, gb;

@@ -17,6 +17,19 @@ if world > 1:
     assert dist.is_nccl_available()
     group = dist.new_group(pg_options=dist.ProcessGroupNCCL.Options(is_high_priority_stream=True))
     assert dist.get_world_size(group) == world
+    assert dist.get_backend(group) == {backend!r}
+    for name in ("gloo", "nccl"):
+        other = dist.new_group(backend=name)
+        assert dist.get_backend(other) == name
+        sum_of = torch.ones(2, device="cuda")
+        dist.all_reduce(sum_of, group=other)
+        assert sum_of.tolist() == [world] * 2
+    if "gloo" in {backend!r}:
+        there = torch.ones(2)
+        dist.all_reduce(there)
+        assert there.tolist() == [world] * 2
+    if {backend!r} == "gloo":
+        dist.monitored_barrier()
     # torch's compiler calls this where it finds what it has compiled before.
     dist.distributed_c10d._add_ephemeral_timeout_for_all_pgs(datetime.timedelta(seconds=1))
 torch.manual_seed(0)
@@ -46,13 +59,16 @@ if world > 1:
 def test_names_are_parsed():
     assert collectives.backend_for_trn("nccl") == "trnccl"
     assert collectives.backend_for_trn("cuda:nccl,cpu:gloo") == "trn:trnccl,cpu:gloo"
-    assert collectives.backend_for_trn("gloo") == "gloo"
+    assert collectives.backend_for_trn("gloo") == "cpu:gloo,trn:trnccl"
+    assert collectives.backend_for_trn("cpu:gloo,cuda:gloo") == "cpu:gloo,trn:trnccl"
+    assert collectives.backend_for_trn("cpu:gloo") == "cpu:gloo"
+    assert collectives.backend_for_trn("mpi") == "mpi"
     assert collectives.backend_for_trn(None) == "cpu:gloo,trn:trnccl"
-    for name in ("nccl", "gloo", "cuda:nccl,cpu:gloo"):
+    for name in ("nccl", "cpu:gloo", "cuda:nccl,cpu:gloo"):
         assert collectives.name_for_program(collectives.backend_for_trn(name)) == name
 
 
-@pytest.mark.parametrize("backend", ["nccl", "cuda:nccl,cpu:gloo"])
+@pytest.mark.parametrize("backend", ["nccl", "gloo", "cuda:nccl,cpu:gloo", "cpu:gloo,cuda:gloo"])
 def test_two_processes_equal_one(tmp_path, backend, installed_environment):
     if not collectives.is_there():
         pytest.skip("this build has no collectives of its own")

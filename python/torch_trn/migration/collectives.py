@@ -14,6 +14,10 @@ from .. import _C
 
 NAME = "trnccl"
 
+#: What programs asked for where that is more than the backends' names say, by the group's name:
+#: Gloo moves CUDA's tensors too, and trn's here are moved by trn's own backend, over Gloo as well.
+_asked: dict[str, str] = {}
+
 
 def is_there() -> bool:
     """Whether trn has a backend of its own in this build."""
@@ -21,18 +25,29 @@ def is_there() -> bool:
 
 
 def backend_for_trn(backend: str | None) -> str | None:
-    """"nccl" and "cuda:nccl,cpu:gloo" as torch.distributed knows them on trn.
+    """"nccl", "gloo" and "cuda:nccl,cpu:gloo" as torch.distributed knows them on trn.
 
-    None, PyTorch's choice for the accelerator, becomes both devices' backends.
+    None, PyTorch's choice for the accelerator, becomes both devices' backends, and "gloo", which
+    serves both on CUDA, too.
     """
-    if backend is None:
+    if backend is None or str(backend).lower() == "gloo":
         return f"cpu:gloo,trn:{NAME}"
     parts = []
     for part in str(backend).lower().split(","):
         device, colon, name = part.rpartition(":")
+        own = name == "nccl" or (device == "cuda" and name == "gloo")
         device = "trn" if device == "cuda" else device
-        parts.append(device + colon + (NAME if name == "nccl" else name))
+        parts.append(device + colon + (NAME if own else name))
     return ",".join(parts)
+
+
+def _remember(group: Any, given: str | None) -> None:
+    """Keeps what a program asked for if it is Gloo for CUDA's tensors."""
+    text = str(given or "").lower()
+    if text == "gloo" or "cuda:gloo" in text.split(","):
+        _asked[group.group_name] = text
+    else:
+        _asked.pop(group.group_name, None)
 
 
 def _settle(group: Any) -> None:
@@ -40,7 +55,8 @@ def _settle(group: Any) -> None:
     # and leaves such a group without a default, which it then warns about; NCCL's is the default.
     types = c10d.ProcessGroup.BackendType
     if type(group) is c10d.ProcessGroup and group.name() == "undefined":
-        group._set_default_backend(types.CUSTOM)
+        asked_gloo = group.group_name in _asked
+        group._set_default_backend(types.GLOO if asked_gloo else types.CUSTOM)
 
 
 def _with_backend(name: str, original: Callable, position: int, inherits: bool) -> Callable:
@@ -49,6 +65,10 @@ def _with_backend(name: str, original: Callable, position: int, inherits: bool) 
     @functools.wraps(original)
     def redirected(*args: Any, **kwargs: Any):
         given = args[position] if len(args) > position else kwargs.get("backend")
+        if given is None and inherits:
+            inherited = _asked.get(c10d._get_default_group().group_name)
+        else:
+            inherited = given
         if is_there() and (given is not None or not inherits):
             meant = backend_for_trn(given)
             if meant != given:
@@ -58,8 +78,10 @@ def _with_backend(name: str, original: Callable, position: int, inherits: bool) 
             else:
                 kwargs["backend"] = meant
         made = original(*args, **kwargs)
-        if is_there():
-            _settle(c10d._get_default_group() if made is None else made)
+        group = c10d._get_default_group() if made is None else made
+        if is_there() and isinstance(group, c10d.ProcessGroup):  # who is not in it has a number
+            _remember(group, inherited)
+            _settle(group)
         return made
 
     return redirected
@@ -78,7 +100,9 @@ def name_for_program(backend: str) -> str:
 def _says_nccl(original: Callable) -> Callable:
     @functools.wraps(original)
     def get_backend(group: Any = None):
-        return name_for_program(original(group))
+        found = original(group)
+        asked = _asked.get((group or c10d._get_default_group()).group_name)
+        return asked or name_for_program(found)
 
     return get_backend
 
