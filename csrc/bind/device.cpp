@@ -118,7 +118,7 @@ void add_device(py::module_& m) {
   m.def("_sync_debug_mode", &ops::sync_debug_mode);
   m.def("_current_device", [] { return static_cast<int>(runtime::current_device()); });
   m.def("_set_device", [](int i) {
-    TORCH_CHECK(i < 128, "TRN error: invalid device ordinal (trn:", i, ")");
+    runtime::check_ordinal(i);
     runtime::set_device(static_cast<c10::DeviceIndex>(i));
   });
   m.def("_init", [] { runtime::device(-1); });

@@ -2,6 +2,7 @@
 #include "ops/migrate.h"
 
 #include <torch/csrc/Device.h>
+#include <torch/csrc/Event.h>
 #include <torch/csrc/Generator.h>
 #include <torch/csrc/autograd/python_variable.h>
 #include <torch/csrc/utils/device_lazy_init.h>
@@ -30,7 +31,7 @@ struct Slots {
   richcmpfunc compare;
   hashfunc hash;
   PyObject *type = nullptr, *reduce = nullptr;  // attributes, owned
-  newfunc make_generator;
+  newfunc make_generator, make_event;
 } original;
 
 PyObject* make(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
@@ -43,8 +44,9 @@ PyObject* make(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   return made;
 }
 
-// torch.Generator("cuda"): the name becomes a device, which make() above has turned to trn.
-PyObject* make_generator(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
+// torch.Generator("cuda") and torch.Event("cuda"): the name becomes a device, which make() above
+// has turned to trn.
+PyObject* make_on(newfunc create, PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   py::tuple positional = py::reinterpret_borrow<py::tuple>(args);
   py::dict named = kwargs ? py::dict(py::reinterpret_borrow<py::dict>(kwargs)) : py::dict();
   try {
@@ -59,7 +61,13 @@ PyObject* make_generator(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
     error.restore();
     return nullptr;
   }
-  return original.make_generator(type, positional.ptr(), named.ptr());
+  return create(type, positional.ptr(), named.ptr());
+}
+PyObject* make_generator(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
+  return make_on(original.make_generator, type, args, kwargs);
+}
+PyObject* make_event(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
+  return make_on(original.make_event, type, args, kwargs);
 }
 
 PyObject* text_of(PyObject* self, bool repr) {
@@ -131,6 +139,8 @@ void patch_device() {
   original = {t.tp_new, t.tp_repr, t.tp_str, t.tp_richcompare, t.tp_hash};
   auto* generator = reinterpret_cast<PyTypeObject*>(THPGeneratorClass);
   original.make_generator = std::exchange(generator->tp_new, &make_generator);
+  auto* event = reinterpret_cast<PyTypeObject*>(THPEventClass);
+  original.make_event = std::exchange(event->tp_new, &make_event);
   for (auto [name, slot] :
        {std::pair("type", &original.type), std::pair("__reduce__", &original.reduce)}) {
     *slot = PyDict_GetItemString(t.tp_dict, name);
@@ -161,6 +171,7 @@ void restore_device() {
   t.tp_richcompare = original.compare;
   t.tp_hash = original.hash;
   reinterpret_cast<PyTypeObject*>(THPGeneratorClass)->tp_new = original.make_generator;
+  reinterpret_cast<PyTypeObject*>(THPEventClass)->tp_new = original.make_event;
   PyType_Modified(&t);
 }
 
@@ -169,6 +180,9 @@ void enter() {
   patch_device();
   ops::enter_migration();
   torch::utils::set_requires_device_init(c10::kCUDA, false);
+  // A program that only says "cuda" never has torch initialise trn, which does that by itself; and
+  // torch takes a device that is not initialised for one that has nothing to wait for.
+  torch::utils::set_requires_device_init(c10::kPrivateUse1, false);
 }
 
 // `cuda_ready`: whether torch.cuda itself is initialised, and so needs no lazy initialisation.

@@ -34,6 +34,9 @@ bool same_layout(const at::Tensor& a, const at::Tensor& b) {
 // dst <- src on one device, any types and strides.
 void copy_on_device(const at::Tensor& dst, const at::Tensor& src) {
   if (dst.is_same(src)) return;
+  // The kernel is found by the type that it writes; what it reads has to be one that it knows.
+  TORCH_CHECK_NOT_IMPLEMENTED(dtype_size(dtype_of(src)), "\"copy_\" not implemented for '",
+                              toString(src.scalar_type()), "'");
   static const Family copy("copy");
   const int64_t flags = (dst.is_conj() != src.is_conj() ? kConjugate : 0) |
                         (dst.is_neg() != src.is_neg() ? kNegate : 0);

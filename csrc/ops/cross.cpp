@@ -11,6 +11,8 @@ const Family cross("cross"), triangle("triangle");
 
 void cross_kernel(const at::Tensor& result, const at::Tensor& a, const at::Tensor& b,
                   const int64_t dim) {
+  TORCH_CHECK(a.scalar_type() == b.scalar_type(), "expected scalar type ", a.scalar_type(),
+              " but found ", b.scalar_type());
   if (result.numel() == 0) return;
   const auto lines = [dim](const at::Tensor& t) { return t.movedim(dim, -1); };
   Launch(cross, dtype_of(result))

@@ -13,6 +13,7 @@
 
 #include "base/option.h"
 #include "base/site.h"
+#include "base/spoken.h"
 #include "runtime/capture.h"
 #include "runtime/generator.h"
 
@@ -88,6 +89,11 @@ c10::DispatchKey cpu_key_of(const at::Tensor& t, c10::DispatchKey so_far) {
   return so_far;
 }
 
+std::string spoken(const c10::Device& device) {
+  if (!device.is_privateuseone()) return device.str();
+  return spoken_device() + (":" + std::to_string(device.index()));
+}
+
 // Refuses what CUDA refuses: tensors of several devices (a CPU scalar is fine).
 Arguments check_arguments(const c10::OperatorHandle& op, const torch::jit::Stack& stack) {
   Arguments found;
@@ -97,7 +103,8 @@ Arguments check_arguments(const c10::OperatorHandle& op, const torch::jit::Stack
     if (t.is_privateuseone()) {
       TORCH_CHECK(!any || t.device() == found.device,
                   "Expected all tensors to be on the same device, but found at least two devices, ",
-                  found.device, " and ", t.device(), "! (when calling ", op.schema().name(), ")");
+                  spoken(found.device), " and ", spoken(t.device()), "! (when calling ",
+                  op.schema().name(), ")");
       found.device = t.device();
       any = true;
       found.bytes += bytes_of(t);
@@ -108,7 +115,8 @@ Arguments check_arguments(const c10::OperatorHandle& op, const torch::jit::Stack
   const auto refuse = [&](const at::Tensor& t) {
     TORCH_CHECK(!any || t.is_privateuseone() || t.dim() == 0,
                 "Expected all tensors to be on the same device, but found at least two devices, ",
-                found.device, " and ", t.device(), "! (when calling ", op.schema().name(), ")");
+                spoken(found.device), " and ", spoken(t.device()), "! (when calling ",
+                op.schema().name(), ")");
   };
   for (size_t i = 0; i < n; ++i) for_each_tensor(stack[stack.size() - n + i], refuse);
   return found;

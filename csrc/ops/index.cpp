@@ -150,6 +150,10 @@ void index_put_kernel(at::TensorIterator& iter, at::IntArrayRef sizes, at::IntAr
 void index_put_with_sort_kernel(at::Tensor& target,
                                 const c10::List<std::optional<at::Tensor>>& given,
                                 const at::Tensor& value, bool accumulate, bool) {
+  TORCH_CHECK(target.scalar_type() == value.scalar_type(),
+              "Index put requires the source and destination dtypes match, got ",
+              target.scalar_type(), " for the destination and ", value.scalar_type(),
+              " for the source.");
   at::Tensor self = target;
   std::vector<at::Tensor> indices = at::native::expandTensors(self, given, true);
   TORCH_CHECK_INDEX(indices.size() <= static_cast<size_t>(self.dim()),

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/site.h"
+#include "base/spoken.h"
 #include "ops/memory.h"
 #include "runtime/allocator.h"
 
@@ -137,7 +138,8 @@ at::Tensor empty_strided(at::IntArrayRef size, at::IntArrayRef stride,
                               .pinned_memory(pin_memory));
 }
 
-// Without these a tensor that is on trn already would be copied by .to("cuda").
+// Without these a tensor that is on trn already would be copied by .to("cuda"), and one of the CPU's
+// would be said to go to CUDA where nothing is computed: in a graph that is traced.
 at::Tensor to_device(const at::Tensor& self, at::Device device, at::ScalarType dtype,
                      bool non_blocking, bool copy, std::optional<at::MemoryFormat> memory_format) {
   return at::native::to(self, to_trn(device), dtype, non_blocking, copy, memory_format);
@@ -209,7 +211,8 @@ Libraries register_all() {
     add_library(all, "_", key);
     all.back()->fallback(torch::CppFunction::makeFromBoxedFunction<&redirect>());
   }
-  for (auto key : {c10::DispatchKey::PrivateUse1, c10::DispatchKey::AutogradPrivateUse1}) {
+  for (auto key : {c10::DispatchKey::PrivateUse1, c10::DispatchKey::AutogradPrivateUse1,
+                   c10::DispatchKey::CPU, c10::DispatchKey::AutogradCPU}) {
     add_library(all, "aten", key);
     all.back()->impl("to.device", TORCH_FN(to_device));
     all.back()->impl("to.dtype_layout", TORCH_FN(to_dtype_layout));
@@ -245,6 +248,7 @@ void enter_migration() {
   s.guard = slot.exchange(cuda_guard);
   s.allocator = c10::GetAllocator(c10::kCUDA);
   c10::SetAllocator(c10::kCUDA, runtime::allocator());
+  speak_of_cuda(true);
   on.store(true);
 }
 
@@ -253,6 +257,7 @@ void leave_migration() {
   std::lock_guard lock(s.mutex);
   if (!on.load()) return;
   on.store(false);
+  speak_of_cuda(false);
   c10::SetAllocator(c10::kCUDA, s.allocator);
   c10::impl::device_guard_impl_registry[static_cast<size_t>(c10::kCUDA)].store(s.guard);
   s.libraries.clear();

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 
+#include "base/spoken.h"
 #include "driver/driver.h"
 #include "runtime/device_cache.h"
 #include "runtime/strict.h"
@@ -88,8 +89,8 @@ class CachingAllocator final : public c10::DeviceAllocator {
     device(index);  // raises for a missing device or a forked child
     if (bytes == 0) return {nullptr, nullptr, &free_block, where};
     constexpr size_t kTooMuch = 1ull << 60;
-    TORCH_CHECK_WITH(OutOfMemoryError, bytes < kTooMuch,
-                     "TRN out of memory. Tried to allocate more than 1EB memory.");
+    TORCH_CHECK_WITH(OutOfMemoryError, bytes < kTooMuch, spoken_platform(),
+                     " out of memory. Tried to allocate more than 1EB memory.");
     const c10::Stream stream = current_stream(index);
     Block* block = allocate_block(index, bytes, stream);
     if (C10_UNLIKELY(strict::enabled()))

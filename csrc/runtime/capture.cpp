@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/spoken.h"
 #include "driver/packet.h"
 
 namespace trn::runtime {
@@ -47,7 +48,8 @@ uint64_t mark_of(uint64_t capture, size_t generator) {
 }  // namespace
 
 Capture::Capture(c10::Stream origin) : id_(next_id()), origin_(origin) {
-  TORCH_CHECK(!capture_of(origin), "TRN graph capture has already begun on this stream");
+  TORCH_CHECK(!capture_of(origin), spoken_platform(),
+              " graph capture has already begun on this stream");
   clocks_[origin.id()];
   Live& l = live();
   std::lock_guard lock(l.mutex);
@@ -126,11 +128,11 @@ void Capture::spoil(std::string reason) {
 
 Recording Capture::end() {
   std::lock_guard lock(mutex_);
-  TORCH_CHECK(spoilt_.empty(), "TRN graph capture failed: ", spoilt_);
+  TORCH_CHECK(spoilt_.empty(), spoken_platform(), " graph capture failed: ", spoilt_);
   auto& seen = clocks_[origin_.id()];
   for (auto& [id, clock] : clocks_)
-    TORCH_CHECK(seen[id] >= clock[id],
-                "TRN graph capture has unjoined work: the capturing stream never waited for "
+    TORCH_CHECK(seen[id] >= clock[id], spoken_platform(),
+                " graph capture has unjoined work: the capturing stream never waited for "
                 "stream ",
                 id, ", which was forked from it");
   return std::move(recording_);
@@ -148,7 +150,7 @@ void refuse_in_capture(Capture& capture, const char* what) {
   capture.spoil(text);
   constexpr int kCaptureUnsupported = 900;  // CUDA's number for it
   throw c10::AcceleratorError({__func__, __FILE__, static_cast<uint32_t>(__LINE__)},
-                              kCaptureUnsupported, "TRN error: " + text);
+                              kCaptureUnsupported, c10::str(spoken_platform(), " error: ", text));
 }
 void refuse_in_capture(c10::Stream stream, const char* what) {
   if (Capture* c = capture_of(stream)) refuse_in_capture(*c, what);
@@ -156,8 +158,8 @@ void refuse_in_capture(c10::Stream stream, const char* what) {
 
 void join_capture(c10::Stream stream, const CapturePoint& point) {
   Capture* c = find([&](Capture& one) { return one.id() == point.capture; });
-  TORCH_CHECK(c,
-              "TRN error: the event was recorded in a graph capture that has ended; it orders "
+  TORCH_CHECK(c, spoken_platform(),
+              " error: the event was recorded in a graph capture that has ended; it orders "
               "nothing outside of it");
   c->join(stream, point);
 }

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "base/option.h"
+#include "base/spoken.h"
 
 namespace trn::runtime {
 namespace {
@@ -44,11 +45,17 @@ void limit_devices(int n) noexcept { limit.store(std::max(n, 0), std::memory_ord
 
 c10::DeviceIndex current_device() noexcept { return current; }
 
+void check_ordinal(int64_t index) {
+  if (index < device_count()) return;
+  throw c10::AcceleratorError(
+      {__func__, __FILE__, static_cast<uint32_t>(__LINE__)}, /*code=*/101,
+      c10::str(spoken_platform(), " error: invalid device ordinal (", spoken_device(), ":", index,
+               " of ", static_cast<int>(device_count()), " devices)"));
+}
+
 void set_device(c10::DeviceIndex index) {
   if (index < 0 || index == current) return;
-  TORCH_CHECK(index < device_count(),
-              "TRN error: invalid device ordinal (trn:", static_cast<int>(index), " of ",
-              static_cast<int>(device_count()), " devices)");
+  check_ordinal(index);
   current = index;
 }
 
@@ -57,14 +64,12 @@ void set_device_unchecked(c10::DeviceIndex index) noexcept {
 }
 
 driver::Device& device(c10::DeviceIndex index) {
-  TORCH_CHECK(!driver::in_forked_child(),
-              "Cannot re-initialize TRN in forked subprocess. To use TRN with multiprocessing, you "
-              "must use the 'spawn' start method");
+  TORCH_CHECK(!driver::in_forked_child(), "Cannot re-initialize ", spoken_platform(),
+              " in forked subprocess. To use ", spoken_platform(),
+              " with multiprocessing, you must use the 'spawn' start method");
   static const auto& all = open_devices();
   if (index < 0) index = current;
-  TORCH_CHECK(index < device_count(),
-              "TRN error: invalid device ordinal (trn:", static_cast<int>(index), " of ",
-              static_cast<int>(device_count()), " devices)");
+  check_ordinal(index);
   return *all[index];
 }
 

@@ -15,7 +15,9 @@ void limit_devices(int n) noexcept;
 
 // The calling thread's device, 0 until set.
 c10::DeviceIndex current_device() noexcept;
-// Raises as CUDA does when there is no such device.
+// Raises c10::AcceleratorError, as CUDA does, for an index that no device has.
+void check_ordinal(int64_t index);
+// Raises so; negative is ignored.
 void set_device(c10::DeviceIndex index);
 // The same without the check; negative is ignored. For destructors.
 void set_device_unchecked(c10::DeviceIndex index) noexcept;

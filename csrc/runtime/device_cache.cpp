@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/option.h"
+#include "base/spoken.h"
 
 namespace trn::runtime {
 namespace {
@@ -271,10 +272,11 @@ void DeviceCache::raise_out_of_memory(size_t bytes) {
     allowed =
         readable(static_cast<uint64_t>(fraction_ * static_cast<double>(info.total))) + " allowed; ";
   TORCH_CHECK_WITH(
-      OutOfMemoryError, false, "TRN out of memory. Tried to allocate ", readable(bytes), ". GPU ",
-      static_cast<int>(index_), " has a total capacity of ", readable(info.total), " of which ",
-      readable(info.free), " is free. ", allowed, "Of the allocated memory ", readable(allocated),
-      " is allocated by PyTorch, and ", readable(reserved - allocated),
+      OutOfMemoryError, false, spoken_platform(), " out of memory. Tried to allocate ",
+      readable(bytes), ". GPU ", static_cast<int>(index_), " has a total capacity of ",
+      readable(info.total), " of which ", readable(info.free), " is free. ", allowed,
+      "Of the allocated memory ", readable(allocated), " is allocated by PyTorch, and ",
+      readable(reserved - allocated),
       " is reserved by PyTorch but unallocated. TRN_MEMORY sets the capacity of a device.");
 }
 

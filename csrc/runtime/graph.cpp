@@ -11,6 +11,7 @@
 #include <mutex>
 #include <set>
 
+#include "base/spoken.h"
 #include "driver/packet.h"
 #include "runtime/allocator.h"
 #include "runtime/generator.h"
@@ -82,8 +83,8 @@ void Graph::capture_begin(c10::MempoolId_t pool, at::GraphCaptureMode) {
               "create a new instance or call reset().");
   device_ = current_device();
   const c10::Stream stream = current_stream(device_);
-  TORCH_CHECK(stream != default_stream(device_),
-              "TRN graphs must be captured on a non-default stream. (However, after capture, it's "
+  TORCH_CHECK(stream != default_stream(device_), spoken_platform(),
+              " graphs must be captured on a non-default stream. (However, after capture, it's "
               "ok to replay them on the default stream.)");
   pool_ = pool == c10::MempoolId_t{0, 0} ? new_pool_id() : pool;
   capture_ = std::make_unique<Capture>(stream);

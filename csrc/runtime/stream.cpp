@@ -11,6 +11,7 @@
 
 #include "base/option.h"
 #include "base/site.h"
+#include "base/spoken.h"
 #include "runtime/capture.h"
 #include "runtime/strict.h"
 #include "runtime/trace.h"
@@ -55,7 +56,7 @@ c10::Stream make(c10::DeviceIndex device, c10::StreamId id) {
   const std::string line = site_text(site);
   throw c10::AcceleratorError(
       {__func__, __FILE__, static_cast<uint32_t>(__LINE__)}, /*code=*/710,
-      "TRN error: device-side assert triggered: " + status.message() +
+      std::string(spoken_platform()) + " error: device-side assert triggered: " + status.message() +
           (line.empty() ? std::string() : ", launched from " + line) +
           "\nThe error is reported at the next synchronisation, after the call that caused it.");
 }
@@ -100,8 +101,7 @@ c10::Stream default_stream(c10::DeviceIndex device) { return make(resolve(device
 
 c10::Stream stream_from_pool(c10::DeviceIndex device, int priority) {
   device = resolve(device);
-  TORCH_CHECK(device < device_count(),
-              "TRN error: invalid device ordinal (trn:", static_cast<int>(device), ")");
+  check_ordinal(device);
   const int pool = -std::min(0, std::max(priority, kHighestPriority));
   const uint32_t index = streams_of(device).next[pool].fetch_add(1) % kStreamsPerPool;
   return make(device, 1 + pool * kStreamsPerPool + index);
@@ -240,7 +240,8 @@ namespace {
 void refuse_captured(const Event& event) {
   if (!event.captured) return;
   if (Capture* c = capture_on(event.device)) refuse_in_capture(*c, "waiting for a captured event");
-  TORCH_CHECK(false, "TRN error: the event was recorded in a graph capture and is never reached");
+  TORCH_CHECK(false, spoken_platform(),
+              " error: the event was recorded in a graph capture and is never reached");
 }
 }  // namespace
 
@@ -310,7 +311,7 @@ double elapsed_ms(const Event& a, const Event& b) {
   TORCH_CHECK(a.queue && b.queue, "Both events must be recorded before calculating elapsed time.");
   TORCH_CHECK(a.stamp && b.stamp,
               "Both events must be created with argument 'enable_timing=True'.");
-  TORCH_CHECK(query(a) && query(b), "TRN error: device not ready");
+  TORCH_CHECK(query(a) && query(b), spoken_platform(), " error: device not ready");
   return static_cast<double>(b.stamp->ns.load() - a.stamp->ns.load()) * 1e-6;
 }
 

@@ -183,3 +183,43 @@ torch.testing.assert_close(scan(decay, x, True), loop(decay.flip(1), x.flip(1)).
 def test_associative_scan(python):
     result = python(_SCAN)
     assert result.returncode == 0, result.stderr
+
+
+_TRACED = """
+import torch, torch_trn.migrate
+host, x = torch.ones(2, 2), torch.ones(2, 2, device="cuda")
+
+def autocast(x):
+    with torch.autocast("cuda", enabled=torch.is_autocast_enabled("cuda")):
+        return x @ x
+
+class Double(torch.autograd.Function):
+    @staticmethod
+    @torch.amp.custom_fwd(device_type="cuda")
+    def forward(ctx, x):
+        return x * 2
+
+    @staticmethod
+    @torch.amp.custom_bwd(device_type="cuda")
+    def backward(ctx, grad):
+        return grad * 2
+
+for f, a in (
+        (lambda h: h.cuda() + 1, host), (lambda h: h.cuda(0) + 1, host),
+        (lambda h: h.cuda(non_blocking=True) + 1, host), (lambda h: h.to("cuda") + 1, host),
+        (lambda h: x + h.to("cuda:0"), host), (lambda h: torch.as_tensor(h, device="cuda"), host),
+        (lambda h: h.to(device="cuda", dtype=torch.half), host), (lambda x: x.to("cpu") + 1, x),
+        (lambda x: x * 2 if torch.is_autocast_enabled() else x + 1, x), (autocast, x),
+        (lambda x: x.to(torch.get_autocast_dtype("cuda")), x),
+        (lambda x: x.to(torch.get_autocast_gpu_dtype()), x), (Double.apply, x.requires_grad_()),
+        (lambda x: x + torch.cuda.is_current_stream_capturing(), x)):
+    torch._dynamo.reset()
+    got, want = torch.compile(f, fullgraph=True)(a), f(a)
+    assert got.device == want.device and got.dtype == want.dtype, (got, want)
+    torch.testing.assert_close(got, want)
+"""
+
+
+def test_what_a_program_asks_cuda_is_traced(python):
+    result = python(_TRACED)
+    assert result.returncode == 0, result.stderr

@@ -244,3 +244,19 @@ def test_bits_do_not_depend_on_threads():
         assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
     finally:
         _C._set_compute_threads(before)
+
+
+@pytest.mark.parametrize("types", [
+    (torch.half, torch.float), (torch.float, torch.half), (torch.float, torch.double),
+    (torch.int64, torch.float)], ids=str)
+@pytest.mark.parametrize("function", [F.conv1d, F.conv2d, F.conv3d, F.conv_transpose2d])
+def test_tensors_of_two_types_are_refused(types, function):
+    dims = {F.conv1d: 1, F.conv3d: 3}.get(function, 2)
+    for size in (1, 3):
+        x = torch.ones(1, 4, *[8] * dims, device="trn").to(types[0])
+        w = torch.ones(4, 4, *[size] * dims, device="trn").to(types[1])
+        with pytest.raises(RuntimeError, match="and weight type .* should be the same"):
+            function(x, w)
+        if types[0].is_floating_point:
+            with pytest.raises(RuntimeError, match="and bias type .* should be the same"):
+                function(x, w.to(types[0]), torch.ones(4, device="trn", dtype=types[1]))

@@ -74,3 +74,11 @@ def test_zeros_of_forward_derivatives_take_no_memory(native):
 
     for transform in (torch.func.jacfwd, torch.func.hessian):
         torch.testing.assert_close(transform(squares)(x.to("trn")).cpu(), transform(squares)(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e8m0fnu, torch.uint4, torch.bits8], ids=str)
+def test_types_without_a_kernel_are_refused(dtype):
+    x = torch.zeros(4, dtype=torch.uint8, device="trn").view(dtype)
+    with pytest.raises(NotImplementedError, match='"copy_" not implemented for'):
+        x.to(torch.float32)
+    assert (torch.ones(3, device="trn") + 1).tolist() == [2] * 3

@@ -295,3 +295,13 @@ def test_gradient_of_embedding(dtype, rows, width, n):
         found = back(grad.to("trn"), index.to("trn").int(), rows, padding, scale).cpu()
         torch.testing.assert_close(found.double(), expected, rtol=1e-5 if dtype != torch.bfloat16
                                    else 1e-2, atol=1e-5 if dtype != torch.bfloat16 else 1e-1)
+
+
+@pytest.mark.parametrize("accumulate", [False, True])
+def test_values_of_another_type_are_refused(accumulate):
+    x, i = torch.zeros(5, device="trn"), torch.tensor([1, 3], device="trn")
+    with pytest.raises(RuntimeError, match="source and destination dtypes match"):
+        x.index_put_((i,), torch.ones(2, device="trn", dtype=torch.double), accumulate=accumulate)
+    a, b = torch.ones(2, 3, device="trn"), torch.ones(2, 3, device="trn", dtype=torch.double)
+    with pytest.raises(RuntimeError, match="expected scalar type Float but found Double"):
+        torch.linalg.cross(a, b)

@@ -14,7 +14,7 @@ os.environ["CUDA_VISIBLE_DEVICES"] = "0"
 x = torch.zeros(3, device="cuda:1").cuda()
 if x.is_cuda and gpu.is_available():
     gpu.synchronize()
-g = torch.cuda.ExternalStream(0)
+g = torch.cuda.current_blas_handle(0)
 d = f"cuda:{g}"
 path = "cuda_checkpoint.pt"  # cuda in a comment is nothing
 torch.cuda.memory.memory_stats()
@@ -32,7 +32,7 @@ def test_uses_are_found_with_their_lines(found):
     for use in [(4, "torch.cuda.amp.GradScaler"), (5, "import flash_attn"),
                 (6, "CUDA_VISIBLE_DEVICES"), (7, '"cuda:1"'), (7, ".cuda"), (8, ".is_cuda"),
                 (8, "torch.cuda.is_available"), (9, "torch.cuda.synchronize"),
-                (10, "torch.cuda.ExternalStream"), (11, 'f"cuda:{...}"'),
+                (10, "torch.cuda.current_blas_handle"), (11, 'f"cuda:{...}"'),
                 (13, "torch.cuda.memory.memory_stats"), (14, "torch.backends.cudnn.benchmark"),
                 (15, "torch.distributed.init_process_group"), (15, '"nccl"')]:
         assert use in found, use
@@ -45,7 +45,7 @@ def test_text_that_only_mentions_cuda_is_not_a_use(found):
 def test_marks_and_advice(found):
     assert found[8, "torch.cuda.is_available"].mark == "same"
     assert found[14, "torch.backends.cudnn.benchmark"].mark == "no-op"
-    stream = found[10, "torch.cuda.ExternalStream"]
+    stream = found[10, "torch.cuda.current_blas_handle"]
     assert stream.mark == "refused" and "torch.cuda.Stream()" in stream.advice
 
 
@@ -87,6 +87,6 @@ def test_command_forms_and_exit_codes(tmp_path, capsys):
     assert results[0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "a.py"
     assert scan_command(str(tmp_path), "html") == 1
     html = capsys.readouterr().out
-    assert html.startswith("<!doctype html>") and "torch.cuda.ExternalStream" in html
+    assert html.startswith("<!doctype html>") and "torch.cuda.current_blas_handle" in html
     assert "<script" not in html and "http" not in html
     assert scan_command(str(tmp_path / "none"), None) == 2

@@ -36,4 +36,6 @@ def noting(name: str) -> Callable[[], None]:
         if not _torch_asks(sys._getframe(2)):
             note(redirection)
 
+    # What a compiler traces is torch's call, which is not counted: nothing to put into a graph.
+    note_program._dynamo_marked_constant = True
     return note_program

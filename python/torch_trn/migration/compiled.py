@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+
+import torch
 
 from .. import _C
 from .cuda_api import refusal
+from .patch import LatePatch
+
+#: Functions whose answer does not change while a program runs, or not while it is traced: what a
+#: compiler finds them say stands in its graph.
+CONSTANT = {f"torch.cuda.{name}" for name in (
+    "is_available", "device_count", "is_current_stream_capturing", "is_bf16_supported",
+    "get_device_capability", "get_device_name")}
 
 
 @contextlib.contextmanager
@@ -19,6 +28,17 @@ def own_identity() -> Iterator[None]:
         yield
     finally:
         _C._suspend_identity(-1)
+
+
+def foldings(originals: Iterable[Callable]) -> Iterator[LatePatch]:
+    """Dynamo's lists of functions that it calls instead of tracing them, with what stands in CUDA's
+    place there, and with the ``originals`` that replacements call. When they are asked for, the
+    replacements have to be in place."""
+    guarded = (torch.cuda.current_device, torch.cuda.is_initialized)
+    for name, more in (("constant_fold_functions", (*originals, *guarded)),
+                       ("constant_fold_functions_need_guards", guarded)):
+        yield LatePatch("torch._dynamo.variables.torch", name,
+                        lambda known, more=more: {**known, **dict.fromkeys(more)})
 
 
 def for_trn(original: Callable) -> Callable:

@@ -59,8 +59,8 @@ same get_sync_debug_mode
 refused CUDAPluggableAllocator: a CUDA library cannot allocate trn memory | TRN_MEMORY sets capacity
 refused change_current_allocator: trn keeps its allocator | set TRN_MEMORY for its capacity
 refused GreenContext: processors cannot be partitioned | use torch.cuda.Stream
-refused ExternalStream: no CUDA stream exists outside PyTorch | use torch.cuda.Stream()
-refused get_stream_from_external: no CUDA stream exists outside PyTorch | use torch.cuda.Stream()
+adapted ExternalStream: a stream of this process, by its handle
+adapted get_stream_from_external: a stream of this process, by its handle
 refused current_blas_handle: there is no cuBLAS | call torch.matmul and its kin
 refused current_solver_handle: there is no cuSOLVER | call torch.linalg
 refused jiterator: CUDA C++ cannot be compiled for trn | write it with PyTorch operators

@@ -26,6 +26,16 @@ def _recording_trn(parse: Callable) -> Callable:
     return parsed
 
 
+def _with_cuda(supported: Callable) -> Callable:
+    """torch.profiler.supported_activities: what records trn is found under CUDA's name, too."""
+
+    @functools.wraps(supported)
+    def supported_activities():
+        return {*supported(), torch.profiler.ProfilerActivity.CUDA}
+
+    return supported_activities
+
+
 def _timing_trn(original: Callable) -> Callable:
     """The older profiler's constructor: to time CUDA is to time trn."""
 
@@ -71,6 +81,8 @@ def patches() -> Iterator[Patch]:
     """What is replaced of the profilers."""
     profiler, older = torch.profiler.profiler, torch.autograd.profiler
     yield Patch(profiler, "_parse_activities", _recording_trn(profiler._parse_activities))
+    for module in (torch.profiler, profiler):
+        yield Patch(module, "supported_activities", _with_cuda(profiler.supported_activities))
     yield Patch(older.profile, "__init__", _timing_trn(older.profile.__init__))
     events = torch.autograd.profiler_util.FunctionEvent
     yield Patch(events, "__init__", _of_cuda(events.__init__))

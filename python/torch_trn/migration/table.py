@@ -53,6 +53,8 @@ def counted(name: str, function):
         note()
         return function(*args, **kwargs)
 
+    if name in compiled.CONSTANT:
+        redirected._dynamo_marked_constant = True
     return redirected
 
 
@@ -81,9 +83,21 @@ def _for_trn(name: str, function):
 
 def _tensor_cuda(self, device=None, non_blocking=False, memory_format=torch.preserve_format):
     """Tensor.cuda: the tensor on trn."""
-    index = trn._utils._get_device_index(device, optional=True)
-    return self.to(torch.device("trn", index), non_blocking=non_blocking,
-                   memory_format=memory_format)
+    # Without an index as the current device: compilers cannot see which that is.
+    to = torch.device("trn") if device is None else torch.device(
+        "trn", trn._utils._get_device_index(device, optional=True))
+    return self.to(to, non_blocking=non_blocking, memory_format=memory_format)
+
+
+def _in_host_memory(name: str):
+    """Tensor.pin_memory and is_pinned: the accelerator's memory is trn's, whatever it is called."""
+    original = getattr(torch.Tensor, name)
+
+    @functools.wraps(original)
+    def redirected(self, device=None):
+        return original(self) if device is None or "cuda" in str(device) else original(self, device)
+
+    return redirected
 
 
 def _autocast_init(original):
@@ -193,6 +207,8 @@ def _backends() -> Iterator[Patch]:
 
 def _tensors() -> Iterator[Patch]:
     yield Patch(torch.Tensor, "cuda", counted("torch.Tensor.cuda", _tensor_cuda))
+    for name in ("pin_memory", "is_pinned"):
+        yield Patch(torch.Tensor, name, _in_host_memory(name))
     # A trn device says "cuda" now, so torch's own is_trn would say False.
     yield Patch(torch.Tensor, "is_trn", _C._tensor_is_trn())
     yield Patch(torch.Tensor, "is_cuda", _C._tensor_is_cuda())
@@ -211,7 +227,7 @@ def _mixed_precision() -> Iterator[Patch]:
     available = _for_trn("is_autocast_available", torch.amp.is_autocast_available)
     yield Patch(torch.amp, "is_autocast_available", available)
     yield Patch(torch.amp.autocast_mode, "is_autocast_available", available)
-    yield Patch(torch, "get_autocast_gpu_dtype", lambda: torch._C.get_autocast_dtype("trn"))
+    yield Patch(torch, "get_autocast_gpu_dtype", lambda: torch.get_autocast_dtype("trn"))
     yield Patch(torch, "set_autocast_gpu_dtype",
                 lambda dtype: torch._C.set_autocast_dtype("trn", dtype))
 
@@ -233,6 +249,7 @@ def _distributed() -> Iterator[Patch]:
 
 def patches() -> Iterator[Patch]:
     """Everything that is replaced, in the order of application."""
+    originals = (torch.is_autocast_enabled, torch.get_autocast_dtype)
     yield from _cuda()
     yield from _backends()
     yield from _tensors()
@@ -240,6 +257,7 @@ def patches() -> Iterator[Patch]:
     yield from profiling.patches()
     if torch.distributed.is_available():
         yield from _distributed()
+    yield from compiled.foldings(originals)
     inductor = torch._TorchCompileInductorWrapper
     yield Patch(inductor, "__call__", compiled.for_trn(inductor.__call__))
     yield LatePatch("torch._inductor", "aot_compile", compiled.ahead_of_time)

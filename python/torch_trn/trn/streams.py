@@ -13,6 +13,10 @@ __all__ = [
 ]
 
 
+#: (stream_id, device_index) of the streams whose handle was asked for.
+_handles: dict[int, tuple[int, int]] = {}
+
+
 class Stream(torch.Stream):
     """A queue of work on a device; what is queued on one stream runs in order.
 
@@ -37,7 +41,11 @@ class Stream(torch.Stream):
     @property
     def trn_stream(self) -> int:
         """The driver's handle of this stream; 0 for the default stream."""
-        return 0 if self.stream_id == 0 else self.native_handle
+        if self.stream_id == 0:
+            return 0
+        handle = self.native_handle
+        _handles[handle] = self.stream_id, self.device_index
+        return handle
 
     cuda_stream = trn_stream
 
@@ -154,14 +162,23 @@ def is_current_stream_capturing() -> bool:
 
 
 class ExternalStream(Stream):
-    """A stream made elsewhere, by the handle that ``trn_stream`` gave."""
+    """The stream that has the handle: one of this process, whose ``trn_stream`` gave it, or 0.
+
+    Raises RuntimeError for any other: streams are made by torch.
+    """
 
     def __new__(cls, stream_ptr: int, device=None, **kwargs):
-        raise RuntimeError(
-            f"no trn stream has the handle {stream_ptr:#x}: streams are made by torch.trn.Stream"
-        )
+        if stream_ptr == 0:
+            stream_id, index = 0, _get_device_index(device, optional=True)
+        elif stream_ptr in _handles:
+            stream_id, index = _handles[stream_ptr]
+        else:
+            raise RuntimeError(f"no trn stream has the handle {stream_ptr:#x}: streams are made "
+                               "by torch.trn.Stream")
+        kind = default_stream(index).device_type
+        return super().__new__(cls, stream_id=stream_id, device_index=index, device_type=kind)
 
 
 def get_stream_from_external(data_ptr: int, device=None) -> Stream:
-    """The stream of a handle made elsewhere. Raises RuntimeError: trn streams are torch's own."""
+    """The stream of a handle, as ExternalStream finds it."""
     return ExternalStream(data_ptr, device)

@@ -1,0 +1,23 @@
+"""Messages in CUDA's words: programs look for them in what they catch."""
+
+import pytest
+import torch
+
+
+def test_a_program_finds_cudas_words(redirected):
+    with pytest.raises(torch.cuda.OutOfMemoryError, match="^CUDA out of memory. Tried to allocate"):
+        torch.empty(1 << 46, dtype=torch.uint8, device="cuda")
+    with pytest.raises(torch.AcceleratorError, match="^CUDA error: invalid device ordinal"):
+        torch.empty(1, device="cuda:7")
+    with pytest.raises(torch.AcceleratorError, match="^CUDA error: invalid device ordinal"):
+        torch.cuda.set_device(200)
+    table = torch.ones(4, 3, device="cuda")
+    with pytest.raises(RuntimeError, match="^CUDA error: device-side assert"):
+        table[torch.tensor([50], device="cuda")].cpu()
+
+
+def test_other_programs_find_the_devices_own():
+    with pytest.raises(torch.OutOfMemoryError, match="^TRN out of memory. Tried to allocate"):
+        torch.empty(1 << 46, dtype=torch.uint8, device="trn")
+    with pytest.raises(torch.AcceleratorError, match="^TRN error: invalid device ordinal"):
+        torch.trn.set_device(200)
