@@ -131,7 +131,7 @@ same _inductor.aot_compile _inductor.aoti_compile_and_package _inductor.aoti_loa
 same autocast amp.autocast amp.GradScaler
 same load: any map_location; files saved on CUDA open as they are
 adapted version.cuda: "13.0", for programs that ask for a lowest version
-adapted jit.script: works; a device test inside the scripted code sees trn, not cuda
+adapted jit.script: works, but for x.to("cuda") inside; a device test there sees trn, not cuda
 adapted autograd.profiler.profile: use_cuda and use_device="cuda" time trn, by its timeline
 no-op autograd.profiler.emit_nvtx: operators are torch.profiler's ranges; there is no NVTX
 same library.impl: the key "CUDA" means trn's
