@@ -173,7 +173,7 @@ adapted ProcessGroupNCCL: where torch has none, a name that no group is; its Opt
 [torch.utils.cpp_extension]
 refused CUDAExtension: CUDA C++ cannot be compiled for trn | CppExtension with ATen, or operators
 refused load_inline.cuda_sources: CUDA C++ cannot be compiled for trn | cpp_sources with ATen
-refused CUDA_HOME: there is no CUDA toolkit | guard it with torch.utils.cpp_extension.CUDA_HOME
+adapted CUDA_HOME: None, as where no CUDA toolkit is installed
 
 [package]
 adapted flash_attn: where it is not installed, its functions over scaled_dot_product_attention
