@@ -76,14 +76,37 @@ def test_what_does_not_name_cuda_is_not_a_use(line):
 @pytest.mark.parametrize("line, mark", [
     ("try: import triton\nexcept ImportError: triton = None\n@triton.jit\ndef f(): 0", "adapted"),
     ("try: import triton\nexcept ImportError: raise", "refused"),
+    ("import contextlib\nwith contextlib.suppress(ImportError): import triton", "adapted"),
     ("from torch.utils.cpp_extension import CUDA_HOME", "adapted"),
     ("torch.cuda.does_not_exist", "unknown"), ("torch.cuda.Event.record", "same"),
     ("'CUDA_LAUNCH_BLOCKING' in os.environ", "same"), ("from fish import m; m.cuda()", "same"),
     ("from torch.nn import DataParallel", "adapted"),
+    ("'cuda:' + str(i)", "same"), ("'cuda:%d' % i", "same"), ("'cuda:{}'.format(i)", "same"),
+    ("f(f\"{'cuda'}:{i}\")", "same"), ("f(f'cuda')", "same"),
+    ("f('torch.cuda.FloatTensor')", "same"),
+    ("f('cpu:gloo,cuda:nccl')", "adapted"), ("f('NCCL')", "adapted"),
+    ("from numba import cuda", "refused"), ("import numba\n@numba.cuda.jit\ndef f(): 0", "refused"),
+    ("from cuda import cudart", "refused"), ("import cuda.bindings.driver", "refused"),
+    ("import nvidia.dali.fn", "refused"), ("CDLL('/usr/lib/libcudart.so.12')", "refused"),
+    ("from torch.cuda import *", "unknown"), ("t = torch; t.cuda.synchronize()", "same"),
+    ("torch.profiler.ProfilerActivity.CUDA", "adapted"), ("env['NCCL_P2P_DISABLE']", "no-op"),
+    ("env['TORCH_CUDA_ARCH_LIST']", "no-op"), ("torch.profiler.profile(use_cuda=True)", "adapted"),
+    ("from torch.utils.cpp_extension import load\nload(sources=['x.cu'])", "refused"),
+    ("torch.utils.cpp_extension.load_inline(cuda_sources=s)", "refused"),
 ])
 def test_mark_of_one_line(line, mark):
     found = scan_source(f"import torch\n{line}", "a.py")
     assert {f.mark for f in found} == {mark}
+
+
+@pytest.mark.parametrize("name, text, marks", [
+    ("a.CU", "", ["refused"]), ("a.pyx", 'cdef extern from "cuda_runtime.h":', ["refused"]),
+    ("a.cpp", "#include <c10/cuda/CUDAStream.h>\n#include <curl.h>", ["refused"]),
+    ("a.h", "#ifndef CUDA_A_H\n#ifdef USE_CUDA\n#include <cuda.h>\n#endif\n#endif", ["adapted"]),
+])
+def test_native_sources_by_what_they_include(tmp_path, name, text, marks):
+    (tmp_path / name).write_text(text)
+    assert [f.mark for f in scan_path(str(tmp_path)).findings] == marks
 
 
 def test_command_forms_and_exit_codes(tmp_path, capsys):

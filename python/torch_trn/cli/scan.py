@@ -9,12 +9,22 @@ import json
 import os
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
 from .. import __version__
 from ..migration import cuda_api
-from .scan_read import NATIVE, cells, ending, parse_cell, read, source_files
-from .scan_uses import MARKS, Finding, Visitor, scan_source
+from .scan_read import (
+    HOSTED,
+    NATIVE,
+    cells,
+    cuda_includes,
+    ending,
+    parse_cell,
+    read,
+    source_files,
+)
+from .scan_uses import CUDA_SOURCES, MARKS, Finding, Visitor, scan_source
 
 _UNREADABLE = (OSError, SyntaxError, ValueError, RecursionError, MemoryError)
 
@@ -64,10 +74,8 @@ class Scan:
     def add(self, file: str) -> None:
         """Reads one file and adds its uses. Raises what reading and parsing raise."""
         data, shown, kind = read(file), _shown(file), ending(file)
-        if kind in NATIVE:
-            row = cuda_api.rows()["torch.utils.cpp_extension.CUDAExtension"]
-            self.findings.append(
-                Finding(shown, 1, 1, NATIVE[kind], "refused", row.what, row.advice))
+        if kind in NATIVE or kind in HOSTED:
+            self.findings += _native(data, shown, kind)
         elif kind == ".ipynb":
             self._notebook(file, data)
             return
@@ -92,6 +100,19 @@ class Scan:
 def _shown(file: str) -> str:
     """A path that can be printed, whatever bytes it is made of."""
     return os.fsencode(file).decode(errors="backslashreplace")
+
+
+def _native(data: bytes, shown: str, kind: str) -> Iterator[Finding]:
+    row = cuda_api.rows()[CUDA_SOURCES]
+    if kind in NATIVE:
+        yield Finding(shown, 1, 1, NATIVE[kind], row.mark, row.what, row.advice)
+        return
+    for line, column, header, always in cuda_includes(data):
+        name = f"include {header}"
+        if always:
+            yield Finding(shown, line, column, name, row.mark, row.what, row.advice)
+        else:
+            yield Finding(shown, line, column, name, "adapted", "only where CUDA is asked for")
 
 
 def scan_path(path: str) -> Scan:

@@ -11,11 +11,19 @@ import warnings
 from collections.abc import Callable, Iterator
 
 NATIVE = {".cu": "CUDA C++", ".cuh": "CUDA C++", ".ptx": "PTX assembly"}
+#: Sources that may include CUDA's headers.
+HOSTED = {".c", ".cc", ".cpp", ".cxx", ".h", ".hh", ".hpp", ".pyx", ".pxd"}
 _PYTHON = {".py", ".pyw", ".ipynb"}
 _UNSAID = {".git", ".hg", "__pycache__"}  # nobody expects these to be read
 _SKIPPED = {".venv", "venv", "node_modules", "build", ".tox", "site-packages", "dist-packages"}
 # Cells in another language begin with %%, except for these, whose rest is Python.
 _PYTHON_CELLS = {"time", "timeit", "capture", "prun"}
+_INCLUDE = re.compile(
+    r"""\s*(?:\#\s*include\s*[<"]|cdef\s+extern\s+from\s*["'])
+    ((?:cuda|cu(?:blas|dnn|fft|rand|solver|sparse|tlass)|nccl|nvrtc|nvml|cub/|thrust/
+    |(?:c10|ATen|torch/csrc)/(?:native/)?cuda/)[^>"']*)""", re.VERBOSE)
+_CONDITION = re.compile(r"\s*#\s*(if|endif)(.*)")
+_ABOUT_CUDA = re.compile(r"(def\b|\s).*(CUDA|GPU|NCCL)")  # not the #ifndef of a header itself
 _MAGIC = re.compile(r"^(\s*)([!%?].*|[\w.]+\?\??)$")
 _ASSIGNED = re.compile(r"^(\s*[\w., ]+=\s*)[!%].*$")
 
@@ -28,7 +36,7 @@ def ending(file: str) -> str:
 def _is_source(file: str) -> bool:
     end = ending(file)
     if end or not os.path.isfile(file):
-        return end in _PYTHON or end in NATIVE
+        return end in _PYTHON or end in NATIVE or end in HOSTED
     try:
         with open(file, "rb") as script:
             return bool(re.match(rb"#!.*python", script.readline(200)))
@@ -70,6 +78,19 @@ def parse(source: str | bytes, file: str) -> ast.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return ast.parse(source, file)
+
+
+def cuda_includes(data: bytes) -> Iterator[tuple[int, int, str, bool]]:
+    """CUDA's headers that C++ or Cython asks for: line, column, name, and whether always."""
+    conditions: list[bool] = []
+    for number, line in enumerate(data.decode(errors="replace").splitlines(), 1):
+        condition, header = _CONDITION.match(line), _INCLUDE.match(line)
+        if condition and condition[1] == "if":
+            conditions.append(bool(_ABOUT_CUDA.match(condition[2])))
+        elif condition and conditions:
+            conditions.pop()
+        elif header:
+            yield number, header.start(1) + 1, header[1], not any(conditions)
 
 
 def cells(data: bytes) -> Iterator[tuple[int, str]]:

@@ -12,10 +12,16 @@ from .scan_read import parse
 
 #: The table's marks, and that of names of torch.cuda which it does not have.
 MARKS = (*cuda_api.MARKS, "unknown")
+#: The row of CUDA C++ and of what compiles it.
+CUDA_SOURCES = "torch.utils.cpp_extension.CUDAExtension"
 
 _PACKAGES = tuple(name.split(".", 1)[1] for name in cuda_api.rows() if name.startswith("package."))
 _KERNELS = {"triton": "Triton", "numba.cuda": "Numba", "cupyx": "CuPy"}
 _DEVICE = re.compile(r"cuda(:(\d+|%[dis]|\{\w*\})?)?")
+_NAME = re.compile(r"torch\.cuda\.\w+")
+_LIBRARY = re.compile(r"(?:.*/)?(lib[\w-]+)\.so[.\d]*")
+# These compile what they are given, CUDA sources too.
+_COMPILERS = tuple(f"torch.utils.cpp_extension.{name}" for name in ("load", "CppExtension"))
 # Other names of the table mean CUDA by their arguments only, which are noted.
 _NAMES_CUDA = re.compile("cuda|cudnn|nccl|nvtx|DataParallel", re.IGNORECASE)
 _ABSENCE = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
@@ -100,6 +106,14 @@ class Visitor(ast.NodeVisitor):
         for line in (*node.handlers, *node.orelse, *node.finalbody):
             self.visit(line)
 
+    def visit_With(self, node: ast.With) -> None:  # noqa: N802
+        guarded = any(isinstance(item.context_expr, ast.Call)
+                      and self.qualified(item.context_expr.func) == "contextlib.suppress"
+                      for item in node.items)
+        self.guards += guarded
+        self.generic_visit(node)
+        self.guards -= guarded
+
     def visit_Import(self, node: ast.Import) -> None:  # noqa: N802
         for alias in node.names:
             self._package(node, alias.name)
@@ -116,6 +130,9 @@ class Visitor(ast.NodeVisitor):
             self.names[alias.asname or alias.name] = name
             if not whole:
                 self._package(node, name)
+            if alias.name == "*" and re.match(r"torch\.cuda\b", name):
+                self.note(node, name, Row(name, "unknown", "names that come this way are not "
+                                                           "followed: import them by name"))
             self._known(node, name)
 
     def visit_Assign(self, node: ast.Assign) -> None:  # noqa: N802
@@ -164,6 +181,10 @@ class Visitor(ast.NodeVisitor):
             row = cuda_api.find(f"{name}.{keyword.arg}")
             if row and getattr(keyword.value, "value", True):
                 self.note(keyword.value, f"{name}({keyword.arg}=...)", row)
+        if name in _COMPILERS:
+            for inner in ast.walk(node):
+                if (_text_of(inner) or "").lower().endswith((".cu", ".cuh")):
+                    self.note(inner, f'"{inner.value}"', cuda_api.rows()[CUDA_SOURCES])
         self.generic_visit(node)
 
     def visit_BinOp(self, node: ast.BinOp) -> None:  # noqa: N802
@@ -219,16 +240,22 @@ class Visitor(ast.NodeVisitor):
             self.note(node, 'f"cuda:{...}"', cuda_api.rows()["torch.device"])
 
     def _text(self, node: ast.AST, text: str) -> None:
+        library = _LIBRARY.fullmatch(text)
         if _DEVICE.fullmatch(text):
             self.note(node, f'"{text}"', cuda_api.rows()["torch.device"])
         elif {"nccl", "cuda:nccl"} & set(text.lower().split(",")):
             self.note(node, f'"{text}"', cuda_api.rows()["torch.distributed.init_process_group"])
+        elif library and f"library.{library[1]}" in cuda_api.rows():
+            self.note(node, f'"{text}"', cuda_api.rows()[f"library.{library[1]}"])
+        elif _NAME.fullmatch(text) and cuda_api.find(text):
+            self._known(node, text)
         else:
             self._environment(node, text)
 
     def _environment(self, node: ast.AST, text: str) -> None:
-        if text.isupper() and text in cuda_api.rows():
-            self.note(node, text, cuda_api.rows()[text])
+        row = cuda_api.find(text) if text.isupper() else None
+        if row:
+            self.note(node, text, row)
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:  # noqa: N802
         for decorator in node.decorator_list:
