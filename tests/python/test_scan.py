@@ -81,6 +81,7 @@ def test_what_does_not_name_cuda_is_not_a_use(line):
     ("torch.cuda.does_not_exist", "unknown"), ("torch.cuda.Event.record", "same"),
     ("'CUDA_LAUNCH_BLOCKING' in os.environ", "same"), ("from fish import m; m.cuda()", "same"),
     ("from torch.nn import DataParallel", "adapted"),
+    ("from torch.cuda.amp.grad_scaler import GradScaler", "same"),
     ("'cuda:' + str(i)", "same"), ("'cuda:%d' % i", "same"), ("'cuda:{}'.format(i)", "same"),
     ("f(f\"{'cuda'}:{i}\")", "same"), ("f(f'cuda')", "same"),
     ("f('torch.cuda.FloatTensor')", "same"),

@@ -103,4 +103,6 @@ def test_installed_packages_are_left_out_and_named(tmp_path, capsys):
     assert main(["scan", str(tmp_path)]) == 2
     out = capsys.readouterr().out
     assert "site-packages (name it" in out and "build (name it" in out and ".git" not in out
+    assert main(["scan", "--html", str(tmp_path)]) == 2
+    assert "Folders left out" in capsys.readouterr().out
     assert names(tmp_path / "build")[1].files == 1

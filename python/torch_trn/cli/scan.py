@@ -119,7 +119,8 @@ def scan_path(path: str) -> Scan:
     """Reads every Python file, script, notebook and CUDA source under a path, or the one file."""
     scan = Scan(path)
     failed = lambda error: scan.fail(error.filename, error)
-    for file in source_files(path, scan.skipped, failed):
+    left_out = lambda folder: scan.skipped.append(_shown(folder))
+    for file in source_files(path, left_out, failed):
         try:
             scan.add(file)
         except _UNREADABLE as error:
@@ -169,7 +170,7 @@ def _print(scan: Scan) -> None:
     for failed in scan.unreadable:
         print(f"not read: {failed.file}: {failed.reason}")
     for folder in scan.skipped:
-        print(f"left out: {_shown(folder)} (name it to scan it)")
+        print(f"left out: {folder} (name it to scan it)")
     if not scan.files:
         print("no grade: no source was read")
         return

@@ -85,6 +85,9 @@ def scan_page(scan: Scan, version: str) -> str:
         body += "<h2>Files that could not be read</h2>" + table(
             ("file", "why"),
             ((escape(failed.file), escape(failed.reason)) for failed in scan.unreadable), "")
+    if scan.skipped:
+        body += "<h2>Folders left out</h2>" + table(
+            ("folder",), ((escape(folder),) for folder in scan.skipped), "")
     return page(f"torch-trn scan: {scan.path}", _VERDICT[scan.grade], _KIND[scan.grade],
                 scan.grade or "–",
                 f"<code>torch-trn scan {escape(scan.path)}</code>", body, f"torch-trn {version}")

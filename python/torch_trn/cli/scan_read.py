@@ -44,9 +44,9 @@ def _is_source(file: str) -> bool:
         return False
 
 
-def source_files(path: str, skipped: list[str],
+def source_files(path: str, left_out: Callable[[str], None],
                  failed: Callable[[OSError], None]) -> Iterator[str]:
-    """A file that is named, or the sources under a folder, and the folders left out."""
+    """A file that is named, or the sources under a folder; tells which folders it leaves out."""
     if not os.path.isdir(path):
         yield path
         return
@@ -55,7 +55,7 @@ def source_files(path: str, skipped: list[str],
             inner = os.path.join(folder, name)
             environment = os.path.exists(os.path.join(inner, "pyvenv.cfg"))
             if name in _SKIPPED or environment:
-                skipped.append(inner)
+                left_out(inner)
             if name in _SKIPPED or environment or name in _UNSAID:
                 folders.remove(name)
         folders.sort()

@@ -157,7 +157,8 @@ class Visitor(ast.NodeVisitor):
     def _is_missing(name: str) -> bool:
         """Whether a name that has no row is not part of one, nor a module of some."""
         parent, _, last = name.rpartition(".")
-        holds = lambda module: any(row.startswith(module + ".") for row in cuda_api.rows())
+        holds = lambda module: module in cuda_api.ALIASES or any(
+            row.startswith(module + ".") for row in cuda_api.rows())
         known = cuda_api.find(parent) is not None and not holds(parent)
         return not (last.startswith("__") or last == "*" or known or holds(name))
 
@@ -202,8 +203,8 @@ class Visitor(ast.NodeVisitor):
             self.generic_visit(node)
 
     def visit_Compare(self, node: ast.Compare) -> None:  # noqa: N802
-        self._key(node.left) if isinstance(node.ops[0], (ast.In, ast.NotIn)) \
-            else self.visit(node.left)
+        looked_for = isinstance(node.ops[0], (ast.In, ast.NotIn))
+        (self._key if looked_for else self.visit)(node.left)
         for side in node.comparators:
             self.visit(side)
 

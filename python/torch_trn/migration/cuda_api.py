@@ -217,8 +217,11 @@ no-op TORCH_CUDA_ARCH_LIST: no CUDA C++ is compiled
 no-op CUDA_HOME: there is no CUDA toolkit to be found
 """
 
-#: Modules whose public names are those of torch.cuda itself, as torch imports them there.
-ALIASES = ("torch.cuda.memory", "torch.cuda.random", "torch.cuda.streams")
+#: Modules whose public names are those of another, as torch imports them there.
+ALIASES = {**dict.fromkeys(("torch.cuda.memory", "torch.cuda.random", "torch.cuda.streams"),
+                           "torch.cuda"),
+           **dict.fromkeys(("torch.cuda.amp.autocast_mode", "torch.cuda.amp.common",
+                            "torch.cuda.amp.grad_scaler"), "torch.cuda.amp")}
 
 
 @dataclass(frozen=True)
@@ -267,9 +270,9 @@ def find(name: str) -> Row | None:
     table = rows()
     if name in table:
         return table[name]
-    for alias in ALIASES:
+    for alias, home in ALIASES.items():
         if name.startswith(alias + "."):
-            return table.get("torch.cuda." + name[len(alias) + 1:])
+            return table.get(home + name[len(alias):])
     return table["NCCL_*"] if re.fullmatch("NCCL_[A-Z0-9_]+", name) else None
 
 
