@@ -41,6 +41,8 @@ def text() -> str:
         prefix = row.name.rpartition(".")[0] or "environment"
         if prefix.startswith("torch.") and not prefix.startswith(("torch.cuda", "torch.backends")):
             prefix = "torch"
+        elif prefix.startswith("package."):
+            prefix = "package"
         if prefix != group:
             group = prefix
             out += f"\n## {group}\n\n| name | on trn | what happens |\n|---|---|---|\n"

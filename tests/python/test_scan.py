@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from torch_trn.cli.scan import scan_command, scan_path, scan_source
+from torch_trn.cli.scan import scan_command, scan_path
+from torch_trn.cli.scan_uses import scan_source
 
 SOURCE = '''import torch, os
 import torch.nn as nn
@@ -34,7 +35,7 @@ def test_uses_are_found_with_their_lines(found):
                 (8, "torch.cuda.is_available"), (9, "torch.cuda.synchronize"),
                 (10, "torch.cuda.current_blas_handle"), (11, 'f"cuda:{...}"'),
                 (13, "torch.cuda.memory.memory_stats"), (14, "torch.backends.cudnn.benchmark"),
-                (15, "torch.distributed.init_process_group"), (15, '"nccl"')]:
+                (15, '"nccl"')]:
         assert use in found, use
 
 
@@ -59,15 +60,54 @@ def test_native_sources_triton_and_extensions(tmp_path):
     names = {f.name for f in scan.findings if f.mark == "refused"}
     assert {"CUDA C++", "Triton kernel kernel", "import triton",
             "torch.utils.cpp_extension.CUDAExtension"} <= names
-    assert scan.grade == "D" and len(scan.unreadable) == 1 and scan.files == 4
+    assert scan.grade == "D" and len(scan.unreadable) == 1 and scan.files == 3
 
 
-def test_notebooks(tmp_path):
-    cells = [{"cell_type": "markdown", "source": ["cuda"]},
-             {"cell_type": "code", "source": ["%pip install x\n", "import torch\n",
-                                              "torch.cuda.empty_cache()"]}]
-    (tmp_path / "n.ipynb").write_text(json.dumps({"cells": cells}))
-    assert [f.name for f in scan_path(str(tmp_path)).findings] == ["torch.cuda.empty_cache"]
+@pytest.mark.parametrize("line", [
+    "torch.compile(f)", "torch.Generator()", "torch.distributed.init_process_group('gloo')",
+    "torch.autocast('cpu')", "torch.amp.GradScaler('cpu')", "torch.autograd.profiler.profile()",
+    "from torch.amp import autocast", "args.cuda", "import fish; fish.cuda()",
+    "'cuda' in name", "{'nccl': 1}", "def f():\n 'cuda'",
+])
+def test_what_does_not_name_cuda_is_not_a_use(line):
+    assert scan_source(f"import torch\n{line}", "a.py") == []
+
+
+@pytest.mark.parametrize("line, mark", [
+    ("try: import triton\nexcept ImportError: triton = None\n@triton.jit\ndef f(): 0", "adapted"),
+    ("try: import triton\nexcept ImportError: raise", "refused"),
+    ("import contextlib\nwith contextlib.suppress(ImportError): import triton", "adapted"),
+    ("from torch.utils.cpp_extension import CUDA_HOME", "adapted"),
+    ("torch.cuda.does_not_exist", "unknown"), ("torch.cuda.Event.record", "same"),
+    ("'CUDA_LAUNCH_BLOCKING' in os.environ", "same"), ("from fish import m; m.cuda()", "same"),
+    ("from torch.nn import DataParallel", "adapted"),
+    ("from torch.cuda.amp.grad_scaler import GradScaler", "same"),
+    ("'cuda:' + str(i)", "same"), ("'cuda:%d' % i", "same"), ("'cuda:{}'.format(i)", "same"),
+    ("f(f\"{'cuda'}:{i}\")", "same"), ("f(f'cuda')", "same"),
+    ("f('torch.cuda.FloatTensor')", "same"),
+    ("f('cpu:gloo,cuda:nccl')", "adapted"), ("f('NCCL')", "adapted"),
+    ("from numba import cuda", "refused"), ("import numba\n@numba.cuda.jit\ndef f(): 0", "refused"),
+    ("from cuda import cudart", "refused"), ("import cuda.bindings.driver", "refused"),
+    ("import nvidia.dali.fn", "refused"), ("CDLL('/usr/lib/libcudart.so.12')", "refused"),
+    ("from torch.cuda import *", "unknown"), ("t = torch; t.cuda.synchronize()", "same"),
+    ("torch.profiler.ProfilerActivity.CUDA", "adapted"), ("env['NCCL_P2P_DISABLE']", "no-op"),
+    ("env['TORCH_CUDA_ARCH_LIST']", "no-op"), ("torch.profiler.profile(use_cuda=True)", "adapted"),
+    ("from torch.utils.cpp_extension import load\nload(sources=['x.cu'])", "refused"),
+    ("torch.utils.cpp_extension.load_inline(cuda_sources=s)", "refused"),
+])
+def test_mark_of_one_line(line, mark):
+    found = scan_source(f"import torch\n{line}", "a.py")
+    assert {f.mark for f in found} == {mark}
+
+
+@pytest.mark.parametrize("name, text, marks", [
+    ("a.CU", "", ["refused"]), ("a.pyx", 'cdef extern from "cuda_runtime.h":', ["refused"]),
+    ("a.cpp", "#include <c10/cuda/CUDAStream.h>\n#include <curl.h>", ["refused"]),
+    ("a.h", "#ifndef CUDA_A_H\n#ifdef USE_CUDA\n#include <cuda.h>\n#endif\n#endif", ["adapted"]),
+])
+def test_native_sources_by_what_they_include(tmp_path, name, text, marks):
+    (tmp_path / name).write_text(text)
+    assert [f.mark for f in scan_path(str(tmp_path)).findings] == marks
 
 
 def test_command_forms_and_exit_codes(tmp_path, capsys):

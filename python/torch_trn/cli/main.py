@@ -44,8 +44,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--budget", metavar="LIMITS",
                      help="exit with 3 above them, such as fallbacks=0,fallback_bytes=1000000")
     _add_program(run)
-    scan = commands.add_parser("scan", help="list the CUDA uses of a source tree, with advice")
-    scan.add_argument("path", metavar="PATH", help="a file or a folder")
+    scan = commands.add_parser(
+        "scan", help="list the CUDA uses of a source tree, with advice",
+        epilog="exit code: 0 when nothing is refused, 1 when something is, 2 when nothing could "
+               "be read")
+    scan.add_argument("path", metavar="PATH", help="a folder, or a file of whatever ending")
     form = scan.add_mutually_exclusive_group()
     for name in ("json", "sarif", "html"):
         form.add_argument(f"--{name}", dest="form", action="store_const", const=name)

@@ -8,6 +8,7 @@ This module imports nothing of torch, so that sources can be scanned without it.
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass
 
 MARKS = ("same", "adapted", "no-op", "refused")
@@ -133,6 +134,8 @@ same load: any map_location; files saved on CUDA open as they are
 adapted version.cuda: "13.0", for programs that ask for a lowest version
 adapted jit.script: works, but for x.to("cuda") inside; a device test there sees trn, not cuda
 adapted autograd.profiler.profile: use_cuda and use_device="cuda" time trn, by its timeline
+adapted autograd.profiler.profile.use_cuda profiler.profile.use_cuda: times trn, by its timeline
+adapted profiler.ProfilerActivity.CUDA: times trn, by its timeline
 no-op autograd.profiler.emit_nvtx: operators are torch.profiler's ranges; there is no NVTX
 same library.impl: the key "CUDA" means trn's
 
@@ -173,7 +176,7 @@ adapted ProcessGroupNCCL: where torch has none, a name that no group is; its Opt
 [torch.utils.cpp_extension]
 refused CUDAExtension: CUDA C++ cannot be compiled for trn | CppExtension with ATen, or operators
 refused load_inline.cuda_sources: CUDA C++ cannot be compiled for trn | cpp_sources with ATen
-refused CUDA_HOME: there is no CUDA toolkit | guard it with torch.utils.cpp_extension.CUDA_HOME
+adapted CUDA_HOME: None, as where no CUDA toolkit is installed
 
 [package]
 adapted flash_attn: where it is not installed, its functions over scaled_dot_product_attention
@@ -182,10 +185,25 @@ adapted xformers: where it is not installed, xformers.ops' attention over PyTorc
 adapted bitsandbytes: where it is not installed, its optimizers with full states; no quantized layer
 refused pynvml: it talks to NVIDIA's driver | torch.cuda.mem_get_info, torch.cuda.utilization
 refused triton: Triton kernels need a GPU | keep the PyTorch path the library falls back to
-refused cupy: CuPy arrays need a GPU | numpy, or torch operators
+refused cupy cupyx: CuPy arrays need a GPU | numpy, or torch operators
+refused pycuda: it talks to NVIDIA's driver | torch operators
+refused cuda.bindings cuda.core cuda.cuda cuda.cudart: there is no CUDA runtime | torch.cuda
+refused cuda.nvrtc: CUDA C++ cannot be compiled for trn | write it with PyTorch operators
+refused cudf: its tables need a GPU | pandas
+refused cuml: its kernels need a GPU | scikit-learn
+refused rmm: a CUDA library cannot allocate trn memory | TRN_MEMORY sets capacity
+refused nvidia.dali: its pipelines need a GPU | torch.utils.data
 refused numba.cuda: CUDA kernels need a GPU | numba on the CPU, or torch operators
-refused tensorrt: TensorRT needs a GPU | torch.compile
+refused tensorrt torch_tensorrt: TensorRT needs a GPU | torch.compile
 refused transformer_engine: its kernels are CUDA C++ | torch.nn layers
+
+[library]
+refused libcuda libcudart libnvidia-ml: there is no CUDA driver | torch.cuda
+refused libcublas libcublasLt: there is no cuBLAS | call torch.matmul and its kin
+refused libcusolver libcusparse: it needs a GPU | call torch.linalg, torch.sparse
+refused libcudnn libcufft libcurand: it needs a GPU | call torch's operators
+refused libnccl: there is no NCCL | torch.distributed.init_process_group
+refused libnvrtc: CUDA C++ cannot be compiled for trn | write it with PyTorch operators
 
 [environment]
 same CUDA_VISIBLE_DEVICES: how many trn devices a program sees
@@ -194,11 +212,16 @@ no-op PYTORCH_CUDA_ALLOC_CONF: accepted; trn's cache has one policy
 no-op PYTORCH_ALLOC_CONF: accepted; trn's cache has one policy
 no-op CUDA_DEVICE_ORDER: all devices are alike
 no-op CUBLAS_WORKSPACE_CONFIG: products always give the same bits
-no-op NCCL_DEBUG: there is no NCCL
+no-op NCCL_*: there is no NCCL
+no-op TORCH_CUDA_ARCH_LIST: no CUDA C++ is compiled
+no-op CUDA_HOME: there is no CUDA toolkit to be found
 """
 
-#: Modules whose public names are those of torch.cuda itself, as torch imports them there.
-ALIASES = ("torch.cuda.memory", "torch.cuda.random", "torch.cuda.streams")
+#: Modules whose public names are those of another, as torch imports them there.
+ALIASES = {**dict.fromkeys(("torch.cuda.memory", "torch.cuda.random", "torch.cuda.streams"),
+                           "torch.cuda"),
+           **dict.fromkeys(("torch.cuda.amp.autocast_mode", "torch.cuda.amp.common",
+                            "torch.cuda.amp.grad_scaler"), "torch.cuda.amp")}
 
 
 @dataclass(frozen=True)
@@ -243,14 +266,14 @@ def rows() -> dict[str, Row]:
 
 
 def find(name: str) -> Row | None:
-    """The row of a qualified name (``torch.cuda.memory.memory_stats`` too), or None."""
+    """The row of a qualified name or variable (``NCCL_DEBUG`` has that of all), or None."""
     table = rows()
     if name in table:
         return table[name]
-    for alias in ALIASES:
+    for alias, home in ALIASES.items():
         if name.startswith(alias + "."):
-            return table.get("torch.cuda." + name[len(alias) + 1:])
-    return None
+            return table.get(home + name[len(alias):])
+    return table["NCCL_*"] if re.fullmatch("NCCL_[A-Z0-9_]+", name) else None
 
 
 def refusal(name: str) -> str:
