@@ -82,7 +82,7 @@ ARGUMENTS = {
     "device_of": (torch.empty(1),), "set_per_process_memory_fraction": (1.0,),
     "set_stream": (None,), "stream": (None,), "StreamContext": (None,),
     "set_sync_debug_mode": ("warn",), "caching_allocator_enable": (True,),
-    "use_mem_pool": (None,),
+    "use_mem_pool": (None,), "ExternalStream": (0,), "get_stream_from_external": (0,),
 }
 #: These need something made before, and have tests of their own below or in test_programs.
 ELSEWHERE = {"caching_allocator_delete", "set_rng_state", "set_rng_state_all", "cudaStatus",
