@@ -5,7 +5,8 @@ import sys
 
 import pytest
 import torch
-from torch_trn.cli.shadow import examine, judge
+from torch_trn.cli.compare import write_repro
+from torch_trn.cli.shadow import Difference, examine, judge
 
 MODEL = """
 import torch
@@ -73,6 +74,15 @@ def test_a_broken_kernel_is_found(compare, tmp_path, broken, operator, way):
     # The repro runs the operator alone; here the library's own kernel, which is right.
     repro = subprocess.run([sys.executable, "repro.py"], cwd=tmp_path, capture_output=True,
                            text=True)
+    assert repro.returncode == 0 and "within its type's rounding" in repro.stdout, repro.stderr
+
+
+def test_a_repro_of_numbers_beside_tensors(tmp_path):
+    path = tmp_path / "repro.py"
+    args = (torch.randn(1000), 5, -1, True, True)
+    topk = torch.ops.aten.topk.default
+    write_repro(Difference(topk, "", False, 0, 1.0, 0.5, args, {}), str(path))
+    repro = subprocess.run([sys.executable, str(path)], capture_output=True, text=True)
     assert repro.returncode == 0 and "within its type's rounding" in repro.stdout, repro.stderr
 
 

@@ -31,7 +31,7 @@ operator = torch.ops.{operator}
 
 
 def to_device(x):
-    if isinstance(x, torch.Tensor) and {tensors_move}:
+    if isinstance(x, torch.Tensor) and (x.dim() > 0 or x.is_floating_point()):
         return x.to("trn")
     return torch.device("trn") if isinstance(x, torch.device) else x
 
@@ -72,8 +72,7 @@ def write_repro(difference, path: str) -> None:
     data = base64.b64encode(zlib.compress(buffer.getvalue(), 6)).decode()
     text = _REPRO.format(
         title="\n".join(textwrap.wrap(describe(difference) + ".", 96)), file=path,
-        data="\n".join(textwrap.wrap(data, 96)), operator=str(difference.operator),
-        tensors_move="x.dim() > 0 or x.is_floating_point()")
+        data="\n".join(textwrap.wrap(data, 96)), operator=str(difference.operator))
     with open(path, "w") as file:
         file.write(text)
 

@@ -40,7 +40,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--no-receipt", action="store_true",
                      help="do not print at the end what was redirected")
     run.add_argument("--receipt", metavar="FILE",
-                     help="write it as a page, out.html, and as JSON beside it")
+                     help="write it as a page, out.html, and as JSON beside it, out.json; "
+                     "other files than receipts are not replaced")
     run.add_argument("--budget", metavar="LIMITS",
                      help="exit with 3 above them, such as fallbacks=0,fallback_bytes=1000000")
     _add_program(run)

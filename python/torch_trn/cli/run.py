@@ -8,6 +8,10 @@ import os
 import runpy
 import sys
 import traceback
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .receipt import Receipt
 
 OVER_BUDGET = 3  # the exit code of a run that was right but above its budget
 
@@ -35,7 +39,8 @@ def run_program(script: str, args: list[str], *, is_module: bool = False, quiet:
     Child processes are redirected as well: they inherit TORCH_TRN_MIGRATE=1; where torch-trn is not
     installed, a line on stderr says that they are not. At the end a receipt on stderr says what was
     redirected and what fell back, in all of them; ``receipt_path`` gets it as a page and as JSON.
-    2 when there is no such script, 3 when the run is fine but above ``budget``.
+    2, before anything runs, when there is no such script, the budget is none or no receipt can be
+    written; 3 when the run is fine but above ``budget``.
     """
     if not program_is_there(script, is_module):
         return 2
@@ -43,10 +48,10 @@ def run_program(script: str, args: list[str], *, is_module: bool = False, quiet:
     _say_if_children_are_not_redirected()
     from .. import migration
     from . import accounts
-    from .receipt import Watch, over_budget, parse_budget, print_receipt, write_receipt
+    from .receipt import Watch, over_budget, print_receipt
 
     try:
-        limits = parse_budget(budget) if budget else {}
+        limits, receipt_path = _wishes(budget, receipt_path)
     except ValueError as error:
         print(f"torch-trn: {error}", file=sys.stderr)
         return 2
@@ -63,12 +68,37 @@ def run_program(script: str, args: list[str], *, is_module: bool = False, quiet:
         finish(receipt)
         if not quiet:
             print_receipt(receipt)
-        if receipt_path:
-            write_receipt(receipt, receipt_path)
+        code = _written(receipt, receipt_path, code) if receipt_path else code
     excess = over_budget(receipt, limits)
     for sentence in excess:
         print(f"torch-trn: {sentence}", file=sys.stderr)
     return code or (OVER_BUDGET if excess else 0)
+
+
+def _wishes(budget: str | None, path: str | None) -> tuple[dict[str, float], str | None]:
+    # The path is made absolute before the program can change the folder.
+    from .receipt import parse_budget, why_not_written
+
+    limits = {} if budget is None else parse_budget(budget)
+    if path is None:
+        return limits, None
+    path = os.path.abspath(path)
+    refusal = why_not_written(path)
+    if refusal:
+        raise ValueError(f"--receipt: {refusal}")
+    return limits, path
+
+
+def _written(receipt: Receipt, path: str, code: int) -> int:
+    # The folder may have gone since it was looked at.
+    from .receipt import write_receipt
+
+    try:
+        write_receipt(receipt, path)
+    except OSError as error:
+        print(f"torch-trn: --receipt: {error}", file=sys.stderr)
+        return code or 2
+    return code
 
 
 def _say_if_children_are_not_redirected() -> None:
