@@ -55,6 +55,9 @@ def describe(difference) -> str:
     """One paragraph about a difference."""
     where = f" in module {difference.module}" if difference.module else ""
     way = "backward" if difference.backward else "forward"
+    if difference.refusal:
+        return (f"{difference.operator}{where} ({way}): the device runs what the CPU refuses: "
+                f"{difference.refusal}")
     many = "a wrong shape, type or number" if difference.explained == 0 else \
         f"{difference.ratio:.3g} times the error that rounding explains"
     device, exact = difference.seed

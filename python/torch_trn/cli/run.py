@@ -139,12 +139,13 @@ def run_as_main(script: str, args: list[str], is_module: bool = False) -> int:
 
 
 def _print_error() -> None:
-    # Only the program's own frames: what started it says nothing about its error.
-    kind, error, trace = sys.exc_info()
-    here = os.path.dirname(__file__)
-    while trace is not None and (
-        trace.tb_frame.f_code.co_filename.startswith((here, "<frozen runpy>"))
-        or trace.tb_frame.f_code.co_filename == runpy.__file__
-    ):
+    # Only the program's own frames: what started or watches it says nothing about its error.
+    here = os.path.join(os.path.dirname(__file__), "")
+    _, error, trace = sys.exc_info()
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(
+            (here, "<frozen runpy>", runpy.__file__)):
         trace = trace.tb_next
-    traceback.print_exception(kind, error, trace)
+    shown = traceback.TracebackException(type(error), error, trace)
+    for frame in [one for one in shown.stack if one.filename.startswith(here)]:
+        shown.stack.remove(frame)
+    print("".join(shown.format()), end="", file=sys.stderr)
