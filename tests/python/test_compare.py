@@ -238,3 +238,36 @@ def test_an_error_of_the_program_is_the_devices_own(compare_text):
 def test_the_worst_element_keeps_its_sign():
     x = torch.full((3,), -2.0)
     assert judge(-x, x, x.double())[2] == (2.0, -2.0)
+
+
+ELSEWHERE = """
+import subprocess, sys, threading
+import torch
+code = "import torch; torch.ones(3, device='cuda').exp()"
+if sys.argv[1:] == ["thread"]:
+    thread = threading.Thread(target=exec, args=(code,))
+    thread.start()
+    thread.join()
+else:
+    subprocess.run([sys.executable, "-c", code], check=True)
+"""
+
+
+def test_threads_are_checked_and_processes_named(torch_trn_command, script, installed_environment):
+    def run(way):
+        return torch_trn_command("compare", script(ELSEWHERE), way, env=installed_environment)
+
+    thread, process = run("thread"), run("process")
+    assert thread.returncode == process.returncode == 0, thread.stderr + process.stderr
+    assert "1 of 1 operator calls checked; none differs" in thread.stderr
+    assert "0 of 0 operator calls checked; nothing is known" in process.stderr
+    assert "not checked: what 1 processes did" in process.stderr
+
+
+@pytest.mark.parametrize("options, words", [
+    (("--repro", "user.py"), "user.py is there and is not a repro"),
+    (("--repro", "no/such/repro.py"), "cannot be written"), (("--every", "0"), "from 1 on"),
+    (("--every", "-2"), "from 1 on")])
+def test_what_compare_refuses(compare_text, options, words):
+    result = compare_text("print('ran')", *options)
+    assert result.returncode == 2 and words in result.stderr and "ran" not in result.stdout

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from .options import positive
+
 _ENVIRONMENT = """environment:
   TRN_DRIVER    the driver: host (default), null, or a library's path
   TRN_DEVICES   how many devices, 2 by default
@@ -53,10 +55,11 @@ def _parser() -> argparse.ArgumentParser:
     compare = commands.add_parser(
         "compare", help="run a program and find the first operator that computes wrongly",
         usage="torch-trn compare [--every N] [--repro FILE] SCRIPT [ARGS...] | -m MODULE [ARGS...]")
-    compare.add_argument("--every", type=int, default=1, metavar="N",
+    compare.add_argument("--every", type=positive, default=1, metavar="N",
                          help="check every n-th call only")
     compare.add_argument("--repro", default="repro.py", metavar="FILE",
-                         help="where the program that shows the error goes (repro.py)")
+                         help="where the program that shows the error goes (repro.py); other "
+                         "files than such programs are not replaced")
     _add_program(compare)
     commands.add_parser("info", help="the devices, kernels, versions and environment")
     coverage = commands.add_parser("coverage", help="which operators are native, or fall back")
@@ -72,7 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     add_arguments(bench)
     replay = commands.add_parser("replay", help="run the launches of a TRN_VERBOSE=exec log again")
     replay.add_argument("log", help="the log's file, or - for standard input")
-    replay.add_argument("--times", type=int, default=10, help="runs of each launch, 10 by default")
+    replay.add_argument("--times", type=positive, default=10,
+                        help="runs of each launch, 10 by default")
     return parser
 
 

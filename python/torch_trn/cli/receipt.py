@@ -15,6 +15,7 @@ from typing import Any, TextIO
 
 from .. import _C, __version__, migration, trn
 from ..migration import cuda_api
+from . import options
 
 
 def short(site: str) -> str:
@@ -188,33 +189,21 @@ def _files(path: str) -> list[str]:
     return [stem + ".json"] if ending == ".json" else [stem + ".json", path]
 
 
-def _is_receipt(path: str) -> bool:
+def _is_receipt(text: str) -> bool:
     from .page import RECEIPT_TITLE
 
-    with open(path, errors="replace") as file:
-        text = file.read()
-    if not path.endswith(".json"):
-        return not text or f"<title>{RECEIPT_TITLE}" in text
+    if f"<title>{RECEIPT_TITLE}" in text:
+        return True
     try:
-        return not text or {"command", "exit_code", "figures"} <= json.loads(text).keys()
+        return {"command", "exit_code", "figures"} <= json.loads(text).keys()
     except (ValueError, AttributeError):
         return False
 
 
 def why_not_written(path: str) -> str | None:
-    """Why ``write_receipt`` could not, or should not, write there; None where it can.
-
-    It replaces receipts and empty files, and nothing else.
-    """
-    for file in _files(path):
-        there = os.path.lexists(file)
-        if there and not os.path.isfile(file):
-            return f"{file} is not a file"
-        if not os.access(file if there else os.path.dirname(file), os.W_OK):
-            return f"{file} cannot be written"
-        if there and not _is_receipt(file):
-            return f"{file} is there and is not a receipt; it is left as it is"
-    return None
+    """Why ``write_receipt`` could not, or should not, write there; None where it can."""
+    reasons = (options.why_not_written(file, "receipt", _is_receipt) for file in _files(path))
+    return next(filter(None, reasons), None)
 
 
 def write_receipt(receipt: Receipt, path: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -227,6 +228,16 @@ class _Tracker(ModuleTracker):
         super()._fw_pre_hook(mod, tree_map(_without_leaf, input))
 
 
+class _InThread(TorchDispatchMode):
+    # The shadow of one more thread.
+    def __init__(self, shadow: Shadow):
+        super().__init__()
+        self.shadow = shadow
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        return self.shadow.__torch_dispatch__(func, types, args, kwargs)
+
+
 class Shadow(TorchDispatchMode):
     """While it is on, every n-th device operator is checked; ``on_difference`` gets the first."""
 
@@ -240,10 +251,17 @@ class Shadow(TorchDispatchMode):
 
     def __enter__(self):
         self.tracker.__enter__()
+        self.run_thread = threading.Thread.run
+        threading.Thread.run = lambda thread: self._watch(thread)  # a mode is its thread's own
         return super().__enter__()
+
+    def _watch(self, thread) -> None:
+        with _InThread(self):
+            self.run_thread(thread)
 
     def __exit__(self, *args):
         super().__exit__(*args)
+        threading.Thread.run = self.run_thread
         self.tracker.__exit__(*args)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
