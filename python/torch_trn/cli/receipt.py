@@ -22,7 +22,10 @@ def short(site: str) -> str:
     """A file:line relative to the current folder where that is shorter; "-" for none."""
     if not site:
         return "-"
-    relative = os.path.relpath(site)
+    try:
+        relative = os.path.relpath(site)
+    except FileNotFoundError:  # the current folder is gone
+        return site
     return relative if len(relative) < len(site) else site
 
 

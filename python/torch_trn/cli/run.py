@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import os
@@ -28,8 +29,10 @@ def _exit_code(status: object) -> int:
 def _module_exists(name: str) -> bool:
     try:
         return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:
-        return False
+    except ModuleNotFoundError as error:
+        return not f"{name}.".startswith(f"{error.name}.")
+    except BaseException:
+        return True  # its package raises, and will again where that can be shown
 
 
 def run_program(script: str, args: list[str], *, is_module: bool = False, quiet: bool = False,
@@ -63,10 +66,11 @@ def run_program(script: str, args: list[str], *, is_module: bool = False, quiet:
     try:
         code = run_as_main(script, args, is_module)
     finally:
-        sys.stdout.flush()
+        with contextlib.suppress(AttributeError, ValueError, OSError):  # the program closed it
+            sys.stdout.flush()
         receipt = watch.receipt([script, *args], code)
         finish(receipt)
-        if not quiet:
+        if not quiet and not getattr(sys.stderr, "closed", True):
             print_receipt(receipt)
         code = _written(receipt, receipt_path, code) if receipt_path else code
     excess = over_budget(receipt, limits)
@@ -112,8 +116,10 @@ def _say_if_children_are_not_redirected() -> None:
 def program_is_there(script: str, is_module: bool) -> bool:
     """Puts the program's folder first on sys.path, as Python does; says so if there is no program.
     """
-    sys.path.insert(0, os.getcwd() if is_module else os.path.dirname(os.path.abspath(script)))
-    there = _module_exists(script) if is_module else os.path.isfile(script)
+    is_folder = os.path.isfile(os.path.join(script, "__main__.py"))
+    if is_module or not is_folder:  # a folder that runs is put there when it does
+        sys.path.insert(0, os.getcwd() if is_module else os.path.dirname(os.path.abspath(script)))
+    there = _module_exists(script) if is_module else is_folder or os.path.isfile(script)
     if not there:
         print(f"torch-trn: there is no {'module' if is_module else 'file'} {script}",
               file=sys.stderr)
@@ -133,7 +139,7 @@ def run_as_main(script: str, args: list[str], is_module: bool = False) -> int:
         return _exit_code(stop.code)
     except KeyboardInterrupt:
         return 130
-    except Exception:
+    except BaseException:
         _print_error()
         return 1
 
@@ -145,6 +151,9 @@ def _print_error() -> None:
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(
             (here, "<frozen runpy>", runpy.__file__)):
         trace = trace.tb_next
+    if sys.excepthook is not sys.__excepthook__:
+        sys.excepthook(type(error), error, trace)
+        return
     shown = traceback.TracebackException(type(error), error, trace)
     for frame in [one for one in shown.stack if one.filename.startswith(here)]:
         shown.stack.remove(frame)
