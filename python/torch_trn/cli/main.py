@@ -28,6 +28,22 @@ def _add_program(command: argparse.ArgumentParser) -> None:
     command.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS")
 
 
+def _add_bench(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--only", metavar="PATTERN", action="append", default=[],
+                        help="rows whose 'group: name' matches, as a shell matches files, or "
+                             "contains the pattern; may be given again")
+    parser.add_argument("--threads", metavar="N", type=positive, nargs="+", default=[],
+                        help="how many threads both sides use; all cores by default")
+    parser.add_argument("--quick", action="store_true", help="fewer samples, and no rows that "
+                        "take minutes (torch.compile, callgrind) but those that --only names")
+    parser.add_argument("--tiny", action="store_true", help="tiny sizes, which measure nothing")
+    parser.add_argument("--list", action="store_true", help="name the rows and stop")
+    parser.add_argument("--json", metavar="FILE", nargs="?", const="-",
+                        help="write all samples (to stdout without FILE)")
+    parser.add_argument("--html", metavar="FILE", help="write tables and plots")
+    parser.add_argument("--markdown", metavar="FILE", help="write the tables as Markdown")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="torch-trn", description="Run CUDA programs on the PyTorch device trn.",
@@ -70,9 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         form.add_argument(f"--{word}", dest="form", action="store_const", const=word,
                           default="text")
     bench = commands.add_parser("bench", help="measure trn against PyTorch's CPU on this machine")
-    from .bench import add_arguments
-
-    add_arguments(bench)
+    _add_bench(bench)
     replay = commands.add_parser("replay", help="run the launches of a TRN_VERBOSE=exec log again")
     replay.add_argument("log", help="the log's file, or - for standard input")
     replay.add_argument("--times", type=positive, default=10,
