@@ -18,7 +18,8 @@ _ENVIRONMENT = """environment:
                 as NaN; bounds, races: launches outside of memory or unordered raise;
                 fault:<what>:<n>
   TORCH_TRN_MIGRATE=1  redirects CUDA to trn in every process that imports torch
-  TORCH_TRN_ACCOUNTS   set by `run`: where processes that it starts leave what its receipt adds up
+  TORCH_TRN_ACCOUNTS   set by `run` and `compare`: where processes that they start leave what
+                       they did
 """
 
 
