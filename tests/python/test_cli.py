@@ -8,25 +8,6 @@ import torch
 import torch_trn
 
 
-@pytest.fixture
-def torch_trn_command(python):
-    def run(*args, **options):
-        return python("import sys\nfrom torch_trn.cli.main import main\n"
-                      f"sys.exit(main({list(args)!r}))\n", **options)
-
-    return run
-
-
-@pytest.fixture
-def script(tmp_path):
-    def write(text):
-        path = tmp_path / "user.py"
-        path.write_text(text)
-        return str(path)
-
-    return write
-
-
 def test_run_redirects_and_prints_a_receipt(torch_trn_command, script):
     path = script("import sys, torch\n"
                   "assert torch.cuda.is_available()\n"
@@ -59,6 +40,37 @@ def test_exit_codes(torch_trn_command, script, body, code):
     assert "cli/run.py" not in result.stderr, "the traceback shows more than the program's frames"
 
 
+@pytest.mark.parametrize("body, code, words", [
+    ("import sys; sys.stdout.close()", 0, ""),
+    ("import sys; sys.stdout = None; sys.exit(4)", 4, ""),
+    ("import os, torch\nos.mkdir('d'); os.chdir('d'); os.rmdir('../d')\ntorch.ones(3).cuda()", 0,
+     "user.py:3"),
+    ("import asyncio; raise asyncio.CancelledError", 1, "CancelledError"),
+    ("import sys\nsys.excepthook = lambda *e: print('hooked', e[1], file=sys.stderr)\nint('x')", 1,
+     "hooked invalid literal")])
+def test_a_receipt_whatever_the_program_does(torch_trn_command, script, body, code, words):
+    result = torch_trn_command("run", script(body))
+    assert result.returncode == code and words in result.stderr, result.stderr
+    assert "kernels launched" in result.stderr and "cli/" not in result.stderr, result.stderr
+
+
+def test_a_folder_that_runs(torch_trn_command, tmp_path):
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "beside.py").write_text("name = 'beside'")
+    (tmp_path / "app" / "__main__.py").write_text("import beside; print(__name__, beside.name)")
+    result = torch_trn_command("run", "app")
+    assert result.returncode == 0 and "__main__ beside" in result.stdout, result.stderr
+
+
+def test_a_package_that_raises(torch_trn_command, tmp_path):
+    for name, body, words in (("one", "int('mine')", "'mine'"), ("two", "import nope", "'nope'")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(body)
+        result = torch_trn_command("run", "-m", f"{name}.part")
+        assert result.returncode == 1 and words in result.stderr, result.stderr
+        assert "kernels launched" in result.stderr and "cli/" not in result.stderr, result.stderr
+
+
 def test_module(torch_trn_command):
     result = torch_trn_command("run", "-m", "json.tool", "--help")
     assert result.returncode == 0 and "usage" in result.stdout
@@ -67,6 +79,7 @@ def test_module(torch_trn_command):
 @pytest.mark.parametrize("args, words", [
     (["run", "/no/such.py"], "there is no file /no/such.py"),
     (["run", "-m", "no.such.module"], "there is no module no.such.module"),
+    (["bench", "--threads", "-1"], "--threads"), (["replay", "--times", "0", "log"], "from 1 on"),
     (["fly"], "invalid choice: 'fly'"), ([], "COMMAND"), (["run"], "SCRIPT"),
 ])
 def test_wrong_commands(torch_trn_command, args, words):
@@ -80,6 +93,8 @@ def test_info(torch_trn_command):
     assert result.returncode == 0, result.stderr
     for words in (torch_trn.__version__, torch.__version__, "trn:1", "kernels:", "TRN_FALLBACK"):
         assert words in result.stdout
+    unknown = torch_trn_command("info", env={"TRN_KERNELS": "foo", "TRN_MEMORY": "abc"}).stdout
+    assert "(set to 'foo')" in unknown and "TRN_MEMORY=0 (set to 'abc')" in unknown
     assert torch_trn_command("info", env={"TRN_DEVICES": "0"}).returncode == 1
 
 
@@ -87,6 +102,13 @@ def test_python_dash_m():
     result = subprocess.run([sys.executable, "-m", "torch_trn", "--help"], capture_output=True,
                             text=True)
     assert result.returncode == 0 and "TRN_KERNELS" in result.stdout
+
+
+def test_help_loads_no_command(python):
+    loaded = python("import sys, torch_trn.cli.main as m\ntry:\n    m.main(['--help'])\n"
+                    "except SystemExit:\n    print([n for n in sys.modules if 'bench' in n and "
+                    "n.startswith('torch_trn')])\n")
+    assert loaded.stdout.endswith("[]\n"), loaded.stdout
 
 
 def test_children_are_redirected(torch_trn_command, script):

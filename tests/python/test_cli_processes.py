@@ -20,6 +20,9 @@ if __name__ == "__main__":
     elif way == "killed":
         code = "import torch, os; torch.ones(3).cuda(); os.kill(os.getpid(), 9)"
         subprocess.run([sys.executable, "-c", code])
+    elif way == "quits":
+        code = "import torch, os; torch.linalg.eigvals(torch.eye(3).cuda()); os._exit(0)"
+        subprocess.run([sys.executable, "-c", code], check=True)
     elif way == "alone":
         work(0)
     elif way == "loader":
@@ -38,14 +41,14 @@ if __name__ == "__main__":
 
 @pytest.fixture
 def receipt_of(tmp_path, python, installed_environment):
-    def run(way):
+    def run(way, *options, code=0):
         program = tmp_path / "user.py"
         program.write_text(PROGRAM)
         out = tmp_path / "out.html"
-        command = ["run", "--receipt", str(out), str(program), way]
+        command = ["run", "--receipt", str(out), *options, str(program), way]
         result = python("import sys\nfrom torch_trn.cli.main import main\n"
                         f"sys.exit(main({command!r}))\n", env=installed_environment)
-        assert result.returncode == 0, result.stderr
+        assert result.returncode == code, result.stderr
         return json.loads((tmp_path / "out.json").read_text()), result.stderr, out.read_text()
 
     return run
@@ -69,3 +72,11 @@ def test_a_process_without_an_account_is_named(receipt_of):
     receipt, text, page = receipt_of("killed")
     assert receipt["processes"] == 2 and receipt["without_account"] == 1
     assert "not known: what 1 of them did" in text and "is not known" in page
+
+
+def test_what_is_not_known_is_over_a_budget(receipt_of):
+    _, text, page = receipt_of("quits", "--budget", "fallbacks=0", code=3)
+    for said in (text, page):
+        assert "nothing known fell back to the CPU; processes that left no account: 1" in said
+    assert "over budget: fallbacks of 1 processes that left no account" in text
+    receipt_of("quits", "--budget", "seconds=1000")

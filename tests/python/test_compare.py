@@ -5,7 +5,8 @@ import sys
 
 import pytest
 import torch
-from torch_trn.cli.shadow import examine, judge
+from torch_trn.cli.compare import write_repro
+from torch_trn.cli.shadow import Difference, examine, judge
 
 MODEL = """
 import torch
@@ -45,6 +46,14 @@ def compare(python, tmp_path):
     return run
 
 
+@pytest.fixture
+def compare_text(torch_trn_command, script):
+    def run(text, *options):
+        return torch_trn_command("compare", *options, script(text))
+
+    return run
+
+
 def test_a_module(python, tmp_path):
     (tmp_path / "named.py").write_text(MODEL.format(broken=""))
     for name, code in (("named", 0), ("unnamed", 2)):
@@ -73,6 +82,15 @@ def test_a_broken_kernel_is_found(compare, tmp_path, broken, operator, way):
     # The repro runs the operator alone; here the library's own kernel, which is right.
     repro = subprocess.run([sys.executable, "repro.py"], cwd=tmp_path, capture_output=True,
                            text=True)
+    assert repro.returncode == 0 and "within its type's rounding" in repro.stdout, repro.stderr
+
+
+def test_a_repro_of_numbers_beside_tensors(tmp_path):
+    path = tmp_path / "repro.py"
+    args = (torch.randn(1000), 5, -1, True, True)
+    topk = torch.ops.aten.topk.default
+    write_repro(Difference(topk, "", False, 0, 1.0, 0.5, args, {}), str(path))
+    repro = subprocess.run([sys.executable, str(path)], capture_output=True, text=True)
     assert repro.returncode == 0 and "within its type's rounding" in repro.stdout, repro.stderr
 
 
@@ -153,3 +171,103 @@ def test_the_devices_own_operators_are_checked_both_ways(python, tmp_path):
                     f"sys.exit(main(['compare', {str(path)!r}]))\n")
     assert result.returncode == 0, result.stderr
     assert "none differs" in result.stderr and "not checked" not in result.stderr
+
+
+MANY_RIGHT = """
+import torch
+torch.manual_seed(0)
+x = torch.randint(0, 3, (1000,), device="cuda")
+x.topk(5), x.sort(), x.argsort(), x.mode(), x.kthvalue(7), x.median(0)
+x.float().view(10, 100).topk(5, dim=0), x.view(10, 100).mode(0), x.view(10, 100).kthvalue(3, 0)
+a = torch.randn(5, 5, device="cuda")
+torch.linalg.svd(a), torch.linalg.eigh(a @ a.T), torch.linalg.svd(a[:3])
+torch.linalg.svd(a[:3], full_matrices=False), torch.linalg.eig(a)
+"""
+
+
+def test_results_with_more_than_one_right_answer(compare_text):
+    result = compare_text(MANY_RIGHT)
+    assert result.returncode == 0 and "none differs" in result.stderr, result.stderr
+
+
+def test_the_index_of_another_element_is_wrong():
+    x = torch.tensor([2.0, 1.0, 2.0, 3.0])
+    for operator, args, right, wrong in (
+            (torch.ops.aten.topk.default, (x, 2), [3, 2], [3, 1]),
+            (torch.ops.aten.sort.default, (x,), [1, 2, 0, 3], [1, 2, 2, 3]),
+            (torch.ops.aten.kthvalue.default, (x, 2), 2, 1)):
+        values = operator(*args)[0].to("trn")
+        assert not list(examine(operator, args, {}, [values, torch.tensor(right).to("trn")]))
+        found, = examine(operator, args, {}, [values, torch.tensor(wrong).to("trn")])
+        assert found[0] == 1
+
+
+def test_vectors_that_do_not_decompose_are_wrong():
+    operator, a = torch.ops.aten._linalg_svd.default, torch.randn(4, 4)
+    u, s, vh = (t.to("trn") for t in operator(a))
+    assert not list(examine(operator, (a,), {}, [-u, s, -vh]))
+    assert list(examine(operator, (a,), {}, [-u, s, vh]))
+
+
+LENIENT = """
+import torch
+library = torch.library.Library("aten", "IMPL")
+library.impl("mm", lambda a, b: torch.empty(a.size(0), b.size(1), device=a.device), "CUDA")
+torch.ones(2, 3, device="cuda") @ torch.ones(4, 5, device="cuda")
+"""
+
+
+def test_what_the_cpu_refuses_is_a_difference(compare_text):
+    result = compare_text(LENIENT)
+    assert result.returncode == 1, result.stderr
+    assert "aten.mm.default (forward): the device runs what the CPU refuses" in result.stderr
+
+
+OUT_OF_RANGE = """
+import torch
+torch.nn.Embedding(5, 3).cuda()(torch.tensor([1, 9]).cuda())
+"""
+
+
+def test_an_error_of_the_program_is_the_devices_own(compare_text):
+    result = compare_text(OUT_OF_RANGE)
+    assert result.returncode == 1 and "index 9 is out of bounds" in result.stderr, result.stderr
+    assert "IndexError" not in result.stderr and "shadow.py" not in result.stderr
+
+
+def test_the_worst_element_keeps_its_sign():
+    x = torch.full((3,), -2.0)
+    assert judge(-x, x, x.double())[2] == (2.0, -2.0)
+
+
+ELSEWHERE = """
+import subprocess, sys, threading
+import torch
+code = "import torch; torch.ones(3, device='cuda').exp()"
+if sys.argv[1:] == ["thread"]:
+    thread = threading.Thread(target=exec, args=(code,))
+    thread.start()
+    thread.join()
+else:
+    subprocess.run([sys.executable, "-c", code], check=True)
+"""
+
+
+def test_threads_are_checked_and_processes_named(torch_trn_command, script, installed_environment):
+    def run(way):
+        return torch_trn_command("compare", script(ELSEWHERE), way, env=installed_environment)
+
+    thread, process = run("thread"), run("process")
+    assert thread.returncode == process.returncode == 0, thread.stderr + process.stderr
+    assert "1 of 1 operator calls checked; none differs" in thread.stderr
+    assert "0 of 0 operator calls checked; nothing is known" in process.stderr
+    assert "not checked: what 1 processes did" in process.stderr
+
+
+@pytest.mark.parametrize("options, words", [
+    (("--repro", "user.py"), "user.py is there and is not a repro"),
+    (("--repro", "no/such/repro.py"), "cannot be written"), (("--every", "0"), "from 1 on"),
+    (("--every", "-2"), "from 1 on")])
+def test_what_compare_refuses(compare_text, options, words):
+    result = compare_text("print('ran')", *options)
+    assert result.returncode == 2 and words in result.stderr and "ran" not in result.stdout

@@ -24,6 +24,12 @@ def falls():
 
 def wrong():
     return 3
+
+def bare():
+    return torch.nn.ReLU(), torch.ones(3)
+
+def raises():
+    raise KeyError("mine")
 """
 
 
@@ -92,9 +98,15 @@ def test_model_with_fallback(model, capsys):
 
 
 def test_targets_that_cannot_be_read(model, capsys):
-    for target in ("nowhere.py:make", f"{model}:nothing", f"{model}:wrong", model):
-        assert main(["coverage", target]) == 2
-        assert "torch-trn coverage:" in capsys.readouterr().err
+    broken = Path(model).with_name("broken.py")
+    broken.write_text("def make(:")
+    for target, *options in (
+            ("nowhere.py:make",), (f"{model}:nothing",), (f"{model}:wrong",), (model,),
+            (f"{model}:bare",), (f"{model}:raises",), (f"{broken}:make",),
+            (f"{model}:make", "--html")):
+        assert main(["coverage", target, *options]) == 2
+        said, = capsys.readouterr().err.splitlines()
+        assert said.startswith("torch-trn coverage:")
 
 
 def test_the_page_is_fresh():

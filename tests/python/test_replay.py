@@ -5,6 +5,7 @@ import sys
 
 import torch
 from torch_trn import _C
+from torch_trn.cli.main import main
 from torch_trn.cli.replay import replay_lines
 
 PROGRAM = """
@@ -40,7 +41,16 @@ def test_what_is_no_launch(capsys, tmp_path):
             assert why in str(error)
         else:
             raise AssertionError(line)
-    (tmp_path / "empty").write_text("hello\n")
+    (tmp_path / "empty").write_bytes(b"hello\n\xff\xfe\0\n")
     done = subprocess.run([sys.executable, "-m", "torch_trn", "replay", str(tmp_path / "empty")],
                           capture_output=True, text=True, timeout=240)
     assert done.returncode == 2 and "no launch" in done.stderr
+
+
+def test_a_launch_that_is_too_large(python, tmp_path, capsys):
+    launch = next(line for line in python(PROGRAM, env={"TRN_VERBOSE": "exec"}).stderr.splitlines()
+                  if line.startswith("trn,exec,softmax"))
+    (tmp_path / "log.txt").write_text(launch.replace("32x32", "999999999x999"))
+    assert main(["replay", str(tmp_path / "log.txt")]) == 2
+    said, = capsys.readouterr().err.splitlines()
+    assert said.startswith("torch-trn replay:")

@@ -22,23 +22,6 @@ from ..bench.measure import count, measure, measure_limits, set_threads
 from ..bench.row import Count, Row
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``torch-trn bench``."""
-    parser.add_argument("--only", metavar="PATTERN", action="append", default=[],
-                        help="rows whose 'group: name' matches, as a shell matches files, or "
-                             "contains the pattern; may be given again")
-    parser.add_argument("--threads", metavar="N", type=int, nargs="+", default=[],
-                        help="how many threads both sides use; all cores by default")
-    parser.add_argument("--quick", action="store_true", help="fewer samples, and no rows that "
-                        "take minutes (torch.compile, callgrind) but those that --only names")
-    parser.add_argument("--tiny", action="store_true", help="tiny sizes, which measure nothing")
-    parser.add_argument("--list", action="store_true", help="name the rows and stop")
-    parser.add_argument("--json", metavar="FILE", nargs="?", const="-",
-                        help="write all samples (to stdout without FILE)")
-    parser.add_argument("--html", metavar="FILE", help="write tables and plots")
-    parser.add_argument("--markdown", metavar="FILE", help="write the tables as Markdown")
-
-
 def _rows(tiny: bool) -> Iterator[Row | Count]:
     for part in (rows_linear, rows_conv, rows_norm, rows_memory, rows_steps, rows_runtime):
         yield from part.rows(tiny)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import sys
 import textwrap
 import zlib
+from typing import Any
 
+from .options import why_not_written
+
+_MADE_WITH = "from torch_trn.cli.shadow import examine"  # by which a repro is known
 _REPRO = '''"""{title}
 
 Run it: python {file}
@@ -20,7 +25,7 @@ import zlib
 import torch
 import torch_trn  # noqa: F401
 from torch.utils._pytree import tree_leaves, tree_map
-from torch_trn.cli.shadow import examine
+{made_with}
 
 DATA = """
 {data}
@@ -31,7 +36,7 @@ operator = torch.ops.{operator}
 
 
 def to_device(x):
-    if isinstance(x, torch.Tensor) and {tensors_move}:
+    if isinstance(x, torch.Tensor) and (x.dim() > 0 or x.is_floating_point()):
         return x.to("trn")
     return torch.device("trn") if isinstance(x, torch.device) else x
 
@@ -55,6 +60,9 @@ def describe(difference) -> str:
     """One paragraph about a difference."""
     where = f" in module {difference.module}" if difference.module else ""
     way = "backward" if difference.backward else "forward"
+    if difference.refusal:
+        return (f"{difference.operator}{where} ({way}): the device runs what the CPU refuses: "
+                f"{difference.refusal}")
     many = "a wrong shape, type or number" if difference.explained == 0 else \
         f"{difference.ratio:.3g} times the error that rounding explains"
     device, exact = difference.seed
@@ -72,8 +80,8 @@ def write_repro(difference, path: str) -> None:
     data = base64.b64encode(zlib.compress(buffer.getvalue(), 6)).decode()
     text = _REPRO.format(
         title="\n".join(textwrap.wrap(describe(difference) + ".", 96)), file=path,
-        data="\n".join(textwrap.wrap(data, 96)), operator=str(difference.operator),
-        tensors_move="x.dim() > 0 or x.is_floating_point()")
+        made_with=_MADE_WITH,
+        data="\n".join(textwrap.wrap(data, 96)), operator=str(difference.operator))
     with open(path, "w") as file:
         file.write(text)
 
@@ -83,18 +91,28 @@ def compare_program(script: str, args: list[str], *, is_module: bool = False, ev
     """Runs a script (or a module) with a CPU shadow of every n-th device operator.
 
     After the first that differs it goes on unwatched to its end; 1 when one differed, else the
-    script's exit code, and 2 when there is no such script.
+    script's exit code, and 2, before anything runs, when there is no such script or ``repro``
+    cannot be written. Threads are watched as well; processes that it starts are redirected only.
     """
     from .run import program_is_there, run_as_main
 
+    repro = os.path.abspath(repro)
     if not program_is_there(script, is_module):
         return 2
+    refusal = why_not_written(repro, "repro", lambda text: _MADE_WITH in text)
+    if refusal:
+        print(f"torch-trn: --repro: {refusal}", file=sys.stderr)
+        return 2
+    os.environ["TORCH_TRN_MIGRATE"] = "1"
     from .. import migration
+    from . import accounts
+    from .receipt import Receipt
     from .shadow import Shadow
 
     if not migration.is_active():
         migration.activate()
-    found = []
+    found: list[Any] = []
+    finish, children = accounts.begin(), Receipt([], 0, 0.0, {})
 
     def keep(difference) -> None:
         found.append(difference)
@@ -107,9 +125,21 @@ def compare_program(script: str, args: list[str], *, is_module: bool = False, ev
     shadow = Shadow(every, keep)
     with shadow:
         code = run_as_main(script, args, is_module)
+    finish(children)
+    _print_end(shadow, bool(found), children.processes - 1)
+    return 1 if found else code
+
+
+def _print_end(shadow: Any, found: bool, children: int) -> None:
+    verdict = "none differs from the CPU by more than its type's rounding"
+    if found:
+        verdict = "the first wrong one is above"
+    elif not shadow.checked:
+        verdict = "nothing is known of this program"
     print(f"torch-trn compare: {shadow.checked:,} of {shadow.calls:,} operator calls checked; "
-          + ("the first wrong one is above" if found else "none differs from the CPU by more than "
-             "its type's rounding"), file=sys.stderr)
+          + verdict, file=sys.stderr)
     for name, count in shadow.unchecked.most_common():
         print(f"  not checked {count} times: {name}", file=sys.stderr)
-    return 1 if found else code
+    if children:
+        print(f"  not checked: what {children} processes did that the program started",
+              file=sys.stderr)

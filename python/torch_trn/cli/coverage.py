@@ -15,9 +15,12 @@ def print_coverage(target: str | None, form: str) -> int:
         print(render.FORMS[form](render.gather()))
         return 0
     try:
+        if form in ("html", "markdown"):
+            raise ValueError(f"--{form} is for the table of all operators, without {target}")
         rows = trace.summary(trace.trace(trace.load(target)))
-    except ValueError as error:
-        print(f"torch-trn coverage: {error}", file=sys.stderr)
+    except Exception as error:  # the model's own code may raise anything
+        kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
+        print(f"torch-trn coverage: {kind}{(str(error).splitlines() or [''])[0]}", file=sys.stderr)
         return 2
     missing = [r for r in rows if r["status"] in ("fallback", "refused")]
     if form == "json":

@@ -36,7 +36,8 @@ def print_info() -> int:
           + f"); in use: up to {_C._active_isa()}")
     print("environment:")
     for name, value in _C._environment().items():
-        set_here = "set" if os.environ.get(name) else "default"
+        given = os.environ.get(name)
+        set_here = "default" if not given else "set" if given == str(value) else f"set to {given!r}"
         print(f"  {name}={value} ({set_here})")
     print(f"  TORCH_TRN_MIGRATE={os.environ.get('TORCH_TRN_MIGRATE', '')}")
     return failed

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from .options import positive
+
 _ENVIRONMENT = """environment:
   TRN_DRIVER    the driver: host (default), null, or a library's path
   TRN_DEVICES   how many devices, 2 by default
@@ -16,7 +18,8 @@ _ENVIRONMENT = """environment:
                 as NaN; bounds, races: launches outside of memory or unordered raise;
                 fault:<what>:<n>
   TORCH_TRN_MIGRATE=1  redirects CUDA to trn in every process that imports torch
-  TORCH_TRN_ACCOUNTS   set by `run`: where processes that it starts leave what its receipt adds up
+  TORCH_TRN_ACCOUNTS   set by `run` and `compare`: where processes that they start leave what
+                       they did
 """
 
 
@@ -24,6 +27,22 @@ def _add_program(command: argparse.ArgumentParser) -> None:
     command.add_argument("-m", dest="module", action="store_true", help="SCRIPT is a module's name")
     command.add_argument("script", metavar="SCRIPT")
     command.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS")
+
+
+def _add_bench(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--only", metavar="PATTERN", action="append", default=[],
+                        help="rows whose 'group: name' matches, as a shell matches files, or "
+                             "contains the pattern; may be given again")
+    parser.add_argument("--threads", metavar="N", type=positive, nargs="+", default=[],
+                        help="how many threads both sides use; all cores by default")
+    parser.add_argument("--quick", action="store_true", help="fewer samples, and no rows that "
+                        "take minutes (torch.compile, callgrind) but those that --only names")
+    parser.add_argument("--tiny", action="store_true", help="tiny sizes, which measure nothing")
+    parser.add_argument("--list", action="store_true", help="name the rows and stop")
+    parser.add_argument("--json", metavar="FILE", nargs="?", const="-",
+                        help="write all samples (to stdout without FILE)")
+    parser.add_argument("--html", metavar="FILE", help="write tables and plots")
+    parser.add_argument("--markdown", metavar="FILE", help="write the tables as Markdown")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -40,7 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--no-receipt", action="store_true",
                      help="do not print at the end what was redirected")
     run.add_argument("--receipt", metavar="FILE",
-                     help="write it as a page, out.html, and as JSON beside it")
+                     help="write it as a page, out.html, and as JSON beside it, out.json; "
+                     "other files than receipts are not replaced")
     run.add_argument("--budget", metavar="LIMITS",
                      help="exit with 3 above them, such as fallbacks=0,fallback_bytes=1000000")
     _add_program(run)
@@ -55,10 +75,11 @@ def _parser() -> argparse.ArgumentParser:
     compare = commands.add_parser(
         "compare", help="run a program and find the first operator that computes wrongly",
         usage="torch-trn compare [--every N] [--repro FILE] SCRIPT [ARGS...] | -m MODULE [ARGS...]")
-    compare.add_argument("--every", type=int, default=1, metavar="N",
+    compare.add_argument("--every", type=positive, default=1, metavar="N",
                          help="check every n-th call only")
     compare.add_argument("--repro", default="repro.py", metavar="FILE",
-                         help="where the program that shows the error goes (repro.py)")
+                         help="where the program that shows the error goes (repro.py); other "
+                         "files than such programs are not replaced")
     _add_program(compare)
     commands.add_parser("info", help="the devices, kernels, versions and environment")
     coverage = commands.add_parser("coverage", help="which operators are native, or fall back")
@@ -69,12 +90,11 @@ def _parser() -> argparse.ArgumentParser:
         form.add_argument(f"--{word}", dest="form", action="store_const", const=word,
                           default="text")
     bench = commands.add_parser("bench", help="measure trn against PyTorch's CPU on this machine")
-    from .bench import add_arguments
-
-    add_arguments(bench)
+    _add_bench(bench)
     replay = commands.add_parser("replay", help="run the launches of a TRN_VERBOSE=exec log again")
     replay.add_argument("log", help="the log's file, or - for standard input")
-    replay.add_argument("--times", type=int, default=10, help="runs of each launch, 10 by default")
+    replay.add_argument("--times", type=positive, default=10,
+                        help="runs of each launch, 10 by default")
     return parser
 
 

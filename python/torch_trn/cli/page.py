@@ -55,6 +55,9 @@ footer { margin-top: 40px; color: var(--soft); font-size: 13px }
 @media print { body { background: #fff } main { padding: 0 } }
 """
 
+#: Begins the title of a receipt's page, by which it is known.
+RECEIPT_TITLE = "torch-trn receipt"
+
 _KIND = dict(zip(MARKS, ("good", "calm", "calm", "bad")))
 
 
@@ -133,7 +136,7 @@ def _fallback_rows(receipt: Any):
 
 def receipt_page(receipt: Any) -> str:
     """The receipt of a run as a page."""
-    from .receipt import about_processes, size
+    from .receipt import about_processes, nothing_fell_back, size
 
     verdict, kind, seal = _verdict(receipt)
     calls = sum(e["calls"] for e in receipt.redirected)
@@ -151,7 +154,7 @@ def receipt_page(receipt: Any) -> str:
                     for sentence in about_processes(receipt))
     body += "<h2>What ran on the CPU instead</h2>" + table(
         ("operator", "line", "#calls", "#moved", "#time"), _fallback_rows(receipt),
-        "Nothing. Every operator of this run has a kernel on the device.")
+        nothing_fell_back(receipt))
     body += "<h2>What was redirected <small>from CUDA to trn, by line</small></h2>" + table(
         ("name", "line", "what it became", "#calls"),
         ((f"<code>{escape(e['name'])}</code>", place(e["site"]),
@@ -168,5 +171,5 @@ def receipt_page(receipt: Any) -> str:
     versions = ", ".join(f"{k} {v}" for k, v in receipt.versions.items())
     command = escape(" ".join(["torch-trn run", *receipt.command]))
     name = os.path.basename(receipt.command[0]) if receipt.command else ""
-    return page(f"torch-trn receipt: {name}", verdict, kind, seal, f"<code>{command}</code>", body,
+    return page(f"{RECEIPT_TITLE}: {name}", verdict, kind, seal, f"<code>{command}</code>", body,
                 versions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import sys
@@ -14,13 +15,17 @@ from typing import Any, TextIO
 
 from .. import _C, __version__, migration, trn
 from ..migration import cuda_api
+from . import options
 
 
 def short(site: str) -> str:
     """A file:line relative to the current folder where that is shorter; "-" for none."""
     if not site:
         return "-"
-    relative = os.path.relpath(site)
+    try:
+        relative = os.path.relpath(site)
+    except FileNotFoundError:  # the current folder is gone
+        return site
     return relative if len(relative) < len(site) else site
 
 
@@ -142,6 +147,14 @@ def about_processes(receipt: Receipt) -> list[str]:
     return said
 
 
+def nothing_fell_back(receipt: Receipt) -> str:
+    """What to say of a run without known fallbacks."""
+    if receipt.without_account:
+        return ("nothing known fell back to the CPU; processes that left no account: "
+                f"{receipt.without_account}")
+    return "nothing fell back to the CPU"
+
+
 _LINES = 20  # of a table on a terminal; the page and the JSON file have all
 
 
@@ -166,7 +179,7 @@ def print_receipt(receipt: Receipt, out: TextIO | None = None) -> None:
                  f"{short(e['site'])}  {size(e['bytes'])}  {e['reason']}")
                 for e in receipt.fallbacks], out)
     else:
-        print("nothing fell back to the CPU", file=out)
+        print(nothing_fell_back(receipt), file=out)
     print(f"kernels launched: {receipt.launches:,}", file=out)
     for entry in receipt.memory:
         print(f"peak memory of {entry['device']}: {size(entry['allocated'])} allocated, "
@@ -174,32 +187,66 @@ def print_receipt(receipt: Receipt, out: TextIO | None = None) -> None:
     out.flush()
 
 
+def _files(path: str) -> list[str]:
+    stem, ending = os.path.splitext(path)
+    return [stem + ".json"] if ending == ".json" else [stem + ".json", path]
+
+
+def _is_receipt(text: str) -> bool:
+    from .page import RECEIPT_TITLE
+
+    if f"<title>{RECEIPT_TITLE}" in text:
+        return True
+    try:
+        return {"command", "exit_code", "figures"} <= json.loads(text).keys()
+    except (ValueError, AttributeError):
+        return False
+
+
+def why_not_written(path: str) -> str | None:
+    """Why ``write_receipt`` could not, or should not, write there; None where it can."""
+    reasons = (options.why_not_written(file, "receipt", _is_receipt) for file in _files(path))
+    return next(filter(None, reasons), None)
+
+
 def write_receipt(receipt: Receipt, path: str) -> None:
     """Writes a page and, beside it, the same as JSON; a path ending in .json gets JSON only."""
-    stem, ending = os.path.splitext(path)
-    with open(stem + ".json", "w") as file:
-        file.write(receipt.as_json())
-    if ending != ".json":
-        from .page import receipt_page
+    for name in _files(path):
+        if name.endswith(".json"):
+            text = receipt.as_json()
+        else:
+            from .page import receipt_page
 
-        with open(path, "w") as file:
-            file.write(receipt_page(receipt))
+            text = receipt_page(receipt)
+        with open(name, "w") as file:
+            file.write(text)
 
 
 def parse_budget(text: str) -> dict[str, float]:
-    """``fallbacks=0,fallback_bytes=1000000``. Raises ValueError for what is not a figure."""
+    """``fallbacks=0,fallback_bytes=1000000``. Raises ValueError for no figure's limit."""
     known = Receipt([], 0, 0.0, {}).figures()
     budget = {}
     for part in text.split(","):
-        name, _, limit = part.partition("=")
-        if name.strip() not in known:
-            raise ValueError(f"--budget knows {', '.join(known)}; not {name.strip()!r}")
-        budget[name.strip()] = float(limit)
+        name, _, text = (word.strip() for word in part.partition("="))
+        if name not in known:
+            raise ValueError(f"--budget knows {', '.join(known)}; not {name!r}")
+        try:
+            limit = float(text)
+        except ValueError:
+            limit = math.nan
+        if math.isnan(limit):
+            raise ValueError(f"--budget {name}= needs a number; not {text!r}")
+        budget[name] = limit
     return budget
 
 
 def over_budget(receipt: Receipt, budget: dict[str, float]) -> list[str]:
-    """A sentence for each figure above its limit."""
+    """A sentence for each figure above its limit, or perhaps above: all processes must be known."""
     figures = receipt.figures()
-    return [f"over budget: {name} is {figures[name]:g}, limit {limit:g}"
-            for name, limit in budget.items() if figures[name] > limit]
+    excess = [f"over budget: {name} is {figures[name]:g}, limit {limit:g}"
+              for name, limit in budget.items() if figures[name] > limit]
+    unknown = budget.keys() - {"seconds"}  # which is measured here, whatever the others did
+    if receipt.without_account and unknown:
+        excess.append(f"over budget: {', '.join(sorted(unknown))} of {receipt.without_account} "
+                      "processes that left no account, which is not known")
+    return excess

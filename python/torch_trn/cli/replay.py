@@ -25,12 +25,13 @@ def replay(path: str, times: int) -> int:
     """Prints the table of a log file ("-": standard input); 2 when there is no launch in it."""
     try:
         if path == "-":
+            sys.stdin.reconfigure(errors="replace")
             rows = replay_lines(sys.stdin, times)
         else:
-            with open(path) as file:
+            with open(path, errors="replace") as file:
                 rows = replay_lines(file, times)
-    except (OSError, ValueError) as error:
-        print(f"torch-trn replay: {error}", file=sys.stderr)
+    except (OSError, ValueError, RuntimeError) as error:  # out of device memory is the last
+        print(f"torch-trn replay: {str(error).splitlines()[0]}", file=sys.stderr)
         return 2
     if not rows:
         print(f"torch-trn replay: no launch in {path}; TRN_VERBOSE=exec prints them",

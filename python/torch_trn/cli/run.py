@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import os
 import runpy
 import sys
 import traceback
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .receipt import Receipt
 
 OVER_BUDGET = 3  # the exit code of a run that was right but above its budget
 
@@ -24,8 +29,10 @@ def _exit_code(status: object) -> int:
 def _module_exists(name: str) -> bool:
     try:
         return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:
-        return False
+    except ModuleNotFoundError as error:
+        return not f"{name}.".startswith(f"{error.name}.")
+    except BaseException:
+        return True  # its package raises, and will again where that can be shown
 
 
 def run_program(script: str, args: list[str], *, is_module: bool = False, quiet: bool = False,
@@ -35,7 +42,8 @@ def run_program(script: str, args: list[str], *, is_module: bool = False, quiet:
     Child processes are redirected as well: they inherit TORCH_TRN_MIGRATE=1; where torch-trn is not
     installed, a line on stderr says that they are not. At the end a receipt on stderr says what was
     redirected and what fell back, in all of them; ``receipt_path`` gets it as a page and as JSON.
-    2 when there is no such script, 3 when the run is fine but above ``budget``.
+    2, before anything runs, when there is no such script, the budget is none or no receipt can be
+    written; 3 when the run is fine but above ``budget``.
     """
     if not program_is_there(script, is_module):
         return 2
@@ -43,10 +51,10 @@ def run_program(script: str, args: list[str], *, is_module: bool = False, quiet:
     _say_if_children_are_not_redirected()
     from .. import migration
     from . import accounts
-    from .receipt import Watch, over_budget, parse_budget, print_receipt, write_receipt
+    from .receipt import Watch, over_budget, print_receipt
 
     try:
-        limits = parse_budget(budget) if budget else {}
+        limits, receipt_path = _wishes(budget, receipt_path)
     except ValueError as error:
         print(f"torch-trn: {error}", file=sys.stderr)
         return 2
@@ -58,17 +66,43 @@ def run_program(script: str, args: list[str], *, is_module: bool = False, quiet:
     try:
         code = run_as_main(script, args, is_module)
     finally:
-        sys.stdout.flush()
+        with contextlib.suppress(AttributeError, ValueError, OSError):  # the program closed it
+            sys.stdout.flush()
         receipt = watch.receipt([script, *args], code)
         finish(receipt)
-        if not quiet:
+        if not quiet and not getattr(sys.stderr, "closed", True):
             print_receipt(receipt)
-        if receipt_path:
-            write_receipt(receipt, receipt_path)
+        code = _written(receipt, receipt_path, code) if receipt_path else code
     excess = over_budget(receipt, limits)
     for sentence in excess:
         print(f"torch-trn: {sentence}", file=sys.stderr)
     return code or (OVER_BUDGET if excess else 0)
+
+
+def _wishes(budget: str | None, path: str | None) -> tuple[dict[str, float], str | None]:
+    # The path is made absolute before the program can change the folder.
+    from .receipt import parse_budget, why_not_written
+
+    limits = {} if budget is None else parse_budget(budget)
+    if path is None:
+        return limits, None
+    path = os.path.abspath(path)
+    refusal = why_not_written(path)
+    if refusal:
+        raise ValueError(f"--receipt: {refusal}")
+    return limits, path
+
+
+def _written(receipt: Receipt, path: str, code: int) -> int:
+    # The folder may have gone since it was looked at.
+    from .receipt import write_receipt
+
+    try:
+        write_receipt(receipt, path)
+    except OSError as error:
+        print(f"torch-trn: --receipt: {error}", file=sys.stderr)
+        return code or 2
+    return code
 
 
 def _say_if_children_are_not_redirected() -> None:
@@ -82,8 +116,10 @@ def _say_if_children_are_not_redirected() -> None:
 def program_is_there(script: str, is_module: bool) -> bool:
     """Puts the program's folder first on sys.path, as Python does; says so if there is no program.
     """
-    sys.path.insert(0, os.getcwd() if is_module else os.path.dirname(os.path.abspath(script)))
-    there = _module_exists(script) if is_module else os.path.isfile(script)
+    is_folder = os.path.isfile(os.path.join(script, "__main__.py"))
+    if is_module or not is_folder:  # a folder that runs is put there when it does
+        sys.path.insert(0, os.getcwd() if is_module else os.path.dirname(os.path.abspath(script)))
+    there = _module_exists(script) if is_module else is_folder or os.path.isfile(script)
     if not there:
         print(f"torch-trn: there is no {'module' if is_module else 'file'} {script}",
               file=sys.stderr)
@@ -103,18 +139,22 @@ def run_as_main(script: str, args: list[str], is_module: bool = False) -> int:
         return _exit_code(stop.code)
     except KeyboardInterrupt:
         return 130
-    except Exception:
+    except BaseException:
         _print_error()
         return 1
 
 
 def _print_error() -> None:
-    # Only the program's own frames: what started it says nothing about its error.
-    kind, error, trace = sys.exc_info()
-    here = os.path.dirname(__file__)
-    while trace is not None and (
-        trace.tb_frame.f_code.co_filename.startswith((here, "<frozen runpy>"))
-        or trace.tb_frame.f_code.co_filename == runpy.__file__
-    ):
+    # Only the program's own frames: what started or watches it says nothing about its error.
+    here = os.path.join(os.path.dirname(__file__), "")
+    _, error, trace = sys.exc_info()
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(
+            (here, "<frozen runpy>", runpy.__file__)):
         trace = trace.tb_next
-    traceback.print_exception(kind, error, trace)
+    if sys.excepthook is not sys.__excepthook__:
+        sys.excepthook(type(error), error, trace)
+        return
+    shown = traceback.TracebackException(type(error), error, trace)
+    for frame in [one for one in shown.stack if one.filename.startswith(here)]:
+        shown.stack.remove(frame)
+    print("".join(shown.format()), end="", file=sys.stderr)

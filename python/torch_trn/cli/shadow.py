@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.module_tracker import ModuleTracker
+
+from .choices import is_right_too
 
 _DOUBLE = {torch.float32: torch.float64, torch.float16: torch.float64,
            torch.bfloat16: torch.float64, torch.complex64: torch.complex128}
@@ -98,7 +101,8 @@ class Difference:
     explained: float  # what rounding in the result's type explains
     args: Any  # copies on the CPU, from before the call
     kwargs: Any
-    seed: tuple[float, float] = (0.0, 0.0)  # the worst element: device, double
+    seed: tuple[complex, complex] = (0.0, 0.0)  # the worst element: device, double
+    refusal: str = ""  # what the CPU says where it refuses a call that the device ran
 
     @property
     def ratio(self) -> float:
@@ -123,7 +127,7 @@ _SLACK = 8.0
 
 
 def judge(device: torch.Tensor, plain: torch.Tensor, exact: torch.Tensor,
-          more: float = 0.0) -> tuple[float, float, tuple[float, float]] | None:
+          more: float = 0.0) -> tuple[float, float, tuple[complex, complex]] | None:
     """(error, explained, worst pair) where the error is more than rounding explains, else None.
 
     ``plain`` is the CPU's result in the same type, ``exact`` in double. Rounding explains _SLACK
@@ -147,8 +151,7 @@ def judge(device: torch.Tensor, plain: torch.Tensor, exact: torch.Tensor,
     explained = max(explained, torch.finfo(device.dtype).tiny)
     if error <= explained:
         return None
-    pair = (device.flatten()[at].abs().item(), exact.flatten()[at].abs().item())
-    return error, explained, pair
+    return error, explained, (device.flatten()[at].item(), exact.flatten()[at].item())
 
 
 def _shake(x: Any) -> Any:
@@ -194,8 +197,25 @@ def examine(operator: Any, args: Any, kwargs: Any, results: list[torch.Tensor]):
             more = sums * torch.finfo(ours.dtype).eps * _largest(best)
             more += max(_SLACK, sums) * moved if moved != float("inf") else 0.0
             wrong = judge(ours, cpu, best, more)
-        if wrong:
+        if wrong and not is_right_too(operator, args, kwargs, results, plain, index):
             yield index, wrong
+
+
+_LACKS = ("not implemented", "not supported", "unsupported", "can't allocate", "Could not run")
+
+
+def _refuses(operator: Any, before: Any) -> bool:
+    """Whether the CPU, in the call's own types, finds it wrong, rather than lacks it."""
+    if not isinstance(_ON_CPU.get(operator, operator), torch._ops.OpOverload):
+        return False  # a formula of this file, which need not take all that the device does
+    args, kwargs = tree_map(_to_cpu(False), before)
+    try:
+        _ON_CPU.get(operator, operator)(*args, **kwargs)
+    except NotImplementedError:
+        return False
+    except (RuntimeError, TypeError, LookupError, ValueError) as error:
+        return not any(word in str(error) for word in _LACKS)
+    return False
 
 
 def _without_leaf(x: Any) -> Any:
@@ -206,6 +226,16 @@ class _Tracker(ModuleTracker):
     # A hook on a leaf, such as an input that a penalty is taken of, makes autograd.grad() raise.
     def _fw_pre_hook(self, mod, input):  # noqa: A002
         super()._fw_pre_hook(mod, tree_map(_without_leaf, input))
+
+
+class _InThread(TorchDispatchMode):
+    # The shadow of one more thread.
+    def __init__(self, shadow: Shadow):
+        super().__init__()
+        self.shadow = shadow
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        return self.shadow.__torch_dispatch__(func, types, args, kwargs)
 
 
 class Shadow(TorchDispatchMode):
@@ -221,10 +251,17 @@ class Shadow(TorchDispatchMode):
 
     def __enter__(self):
         self.tracker.__enter__()
+        self.run_thread = threading.Thread.run
+        threading.Thread.run = lambda thread: self._watch(thread)  # a mode is its thread's own
         return super().__enter__()
+
+    def _watch(self, thread) -> None:
+        with _InThread(self):
+            self.run_thread(thread)
 
     def __exit__(self, *args):
         super().__exit__(*args)
+        threading.Thread.run = self.run_thread
         self.tracker.__exit__(*args)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
@@ -250,16 +287,28 @@ class Shadow(TorchDispatchMode):
         return self.calls % self.every == 0
 
     def _check(self, func, before, result) -> None:
+        refusal = wrong = None
         try:
             wrong = next(examine(func, *before, tree_leaves(result)), None)
-        except (RuntimeError, NotImplementedError, TypeError) as error:
-            self.unchecked[f"{func}: {str(error).splitlines()[0][:80]}"] += 1
-            return
+        except torch.AcceleratorError:
+            raise  # the program's own, of a kernel that ran before
+        except (RuntimeError, TypeError, LookupError, ValueError) as error:
+            refusal = error
+        if refusal:
+            torch.accelerator.synchronize()  # raises where the device refuses the call as well
+            text = (str(refusal).splitlines() or [type(refusal).__name__])[0]
+            if not _refuses(func, before):
+                self.unchecked[f"{func}: {text[:80]}"] += 1
+                return
+            wrong = 0, (float("inf"), 0.0, (0.0, 0.0))
         self.checked += 1
         if wrong:
-            index, (error, explained, pair) = wrong
-            self.found = True
-            parents = [p for p in self.tracker.parents if p != "Global"]
-            self.on_difference(Difference(
-                func, max(parents, key=len, default=""), self.tracker.is_bw, index, error,
-                explained, *before, pair))
+            self._tell(func, before, wrong, text if refusal else "")
+
+    def _tell(self, func, before, wrong, refusal: str) -> None:
+        index, (error, explained, pair) = wrong
+        self.found = True
+        parents = [p for p in self.tracker.parents if p != "Global"]
+        self.on_difference(Difference(
+            func, max(parents, key=len, default=""), self.tracker.is_bw, index, error, explained,
+            *before, pair, refusal))

@@ -32,7 +32,7 @@ class _Recorder(TorchDispatchMode):
 
 
 def load(target: str) -> Callable:
-    """The function named by "path/to/model.py:make"."""
+    """The function named by "path/to/model.py:make". Raises ValueError where there is none."""
     path, _, name = target.rpartition(":")
     if not path or not Path(path).is_file():
         raise ValueError(f"expected path/to/model.py:function, got {target}")
@@ -54,6 +54,8 @@ def trace(make: Callable, backward: bool = True) -> Counter:
         if not isinstance(made, tuple) or len(made) != 2:
             raise ValueError("the function has to return (model, inputs)")
         model, inputs = made
+        if not isinstance(inputs, (tuple, list, dict)):
+            raise ValueError("the inputs have to be a tuple, or a dict of keyword arguments")
         inputs = tree_map(lambda t: t.to("trn") if isinstance(t, torch.Tensor) else t, inputs)
         recorder = _Recorder()
         with recorder:

@@ -1,0 +1,37 @@
+"""Where the receipt of a run is written, and what it is measured against."""
+
+import json
+
+import pytest
+
+
+def test_it_lands_where_it_was_asked_for(torch_trn_command, script, tmp_path):
+    path = script("import os\nos.mkdir('other')\nos.chdir('other')\n")
+    for _ in range(2):  # the second replaces the first
+        (tmp_path / "other").is_dir() and (tmp_path / "other").rmdir()
+        result = torch_trn_command("run", "--receipt", "out.html", path)
+        assert result.returncode == 0, result.stderr
+    assert json.loads((tmp_path / "out.json").read_text())["exit_code"] == 0
+    assert "torch-trn receipt" in (tmp_path / "out.html").read_text()
+
+
+@pytest.mark.parametrize("name, words", [
+    ("folder", "folder is not a file"), ("no/such/out.html", "out.json cannot be written"),
+    ("conf.html", "conf.json is there and is not a receipt"),
+    ("conf.json", "conf.json is there and is not a receipt"),
+    ("user.py", "user.py is there and is not a receipt")])
+def test_a_receipt_that_cannot_be_written(torch_trn_command, script, tmp_path, name, words):
+    path = script("print('ran')\n")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "conf.json").write_text('{"lr": 1}')
+    result = torch_trn_command("run", "--receipt", name, path)
+    assert result.returncode == 2 and words in result.stderr and "ran" not in result.stdout
+    assert len(result.stderr.splitlines()) == 1
+    assert (tmp_path / "conf.json").read_text() == '{"lr": 1}'
+    assert not (tmp_path / "user.json").exists()
+
+
+@pytest.mark.parametrize("budget", ["fallbacks=", "fallbacks=nan", "", "fallbacks", "speed=1"])
+def test_a_budget_that_is_none(torch_trn_command, script, budget):
+    result = torch_trn_command("run", "--budget", budget, script("print('ran')\n"))
+    assert result.returncode == 2 and "--budget" in result.stderr and "ran" not in result.stdout
