@@ -1,3 +1,4 @@
+// See base/spoken.h: one switch for all messages.
 #include "base/spoken.h"
 
 #include <atomic>
