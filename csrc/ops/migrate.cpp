@@ -138,8 +138,8 @@ at::Tensor empty_strided(at::IntArrayRef size, at::IntArrayRef stride,
                               .pinned_memory(pin_memory));
 }
 
-// Without these a tensor that is on trn already would be copied by .to("cuda"), and one of the CPU's
-// would be said to go to CUDA where nothing is computed: in a graph that is traced.
+// Without these a tensor that is on trn already would be copied by .to("cuda"), and one of the
+// CPU's would be said to go to CUDA where nothing is computed: in a graph that is traced.
 at::Tensor to_device(const at::Tensor& self, at::Device device, at::ScalarType dtype,
                      bool non_blocking, bool copy, std::optional<at::MemoryFormat> memory_format) {
   return at::native::to(self, to_trn(device), dtype, non_blocking, copy, memory_format);
