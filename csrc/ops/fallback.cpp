@@ -140,6 +140,17 @@ void replace_generator(const c10::OperatorHandle& op, torch::jit::Stack& stack,
   }
 }
 
+// Nested tensors come to the host by their buffer, which has to hold their members in order.
+void order_nested(const c10::OperatorHandle& op, torch::jit::Stack& stack) {
+  const size_t n = op.schema().arguments().size();
+  for (size_t i = 0; i < n; ++i) {
+    c10::IValue& value = stack[stack.size() - n + i];
+    if (!value.isTensor() || op.schema().arguments()[i].alias_info()) continue;
+    const at::Tensor& t = value.toTensor();
+    if (t.defined() && t.is_nested() && !t.is_contiguous()) value = t.contiguous();
+  }
+}
+
 bool is_view(const c10::OperatorHandle& op) {
   for (const auto& r : op.schema().returns())
     if (r.alias_info() && !r.alias_info()->isWrite()) return true;
@@ -227,6 +238,7 @@ void boxed_fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   const std::string line = count(name, reason, arguments.bytes);
   const c10::DeviceGuard guard(arguments.device);
   replace_generator(op, *stack, arguments.device);
+  order_nested(op, *stack);
   const auto start = std::chrono::steady_clock::now();
   at::native::cpu_fallback(op, stack, /*error_on_views=*/true, arguments.cpu);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;

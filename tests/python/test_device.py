@@ -47,6 +47,9 @@ def test_properties():
     assert p.name == torch.trn.get_device_name() and "rainium" not in p.name
     assert p.total_memory == torch.trn.mem_get_info()[1] > 0
     assert p.multi_processor_count >= 1
+    for name in ("max_threads_per_block", "shared_memory_per_block_optin", "clock_rate",
+                 "memory_clock_rate", "memory_bus_width", "pci_bus_id"):
+        assert isinstance(getattr(p, name), int)
     assert torch.trn.get_device_capability() == (p.major, p.minor)
     assert torch.trn.can_device_access_peer(0, 1) and not torch.trn.can_device_access_peer(1, 1)
     with pytest.raises(AssertionError, match="Invalid device id"):

@@ -102,7 +102,8 @@ class device_of(device):  # noqa: N801
 
 @dataclass(frozen=True)
 class _DeviceProperties:
-    """What a device is. Bytes for memory and caches."""
+    """What a device is, by CUDA's names. Bytes for memory and caches; 0 for what it does not have.
+    """
 
     name: str
     driver: str
@@ -116,9 +117,17 @@ class _DeviceProperties:
     minor: int
     warp_size: int = 1
     max_threads_per_multi_processor: int = 1
+    max_threads_per_block: int = 1
     regs_per_multiprocessor: int = 0
     shared_memory_per_block: int = 0
+    shared_memory_per_block_optin: int = 0
     shared_memory_per_multiprocessor: int = 0
+    clock_rate: int = 0
+    memory_clock_rate: int = 0
+    memory_bus_width: int = 0
+    pci_bus_id: int = 0
+    pci_device_id: int = 0
+    pci_domain_id: int = 0
     is_integrated: int = 0
     is_multi_gpu_board: int = 0
     gcnArchName: str = ""
