@@ -23,6 +23,9 @@ at::Tensor vector_of(const at::Tensor& t) { return t.dim() == 0 ? t.unsqueeze(0)
 void forward(const at::Tensor& input, const at::Tensor& target, const at::Tensor& weight,
              int64_t reduction, int64_t ignore_index, const at::Tensor& output,
              const at::Tensor& total_weight) {
+  TORCH_CHECK(!weight.defined() || weight.scalar_type() == input.scalar_type(),
+              "expected scalar type ", input.scalar_type(), " but found ",
+              weight.defined() ? weight.scalar_type() : input.scalar_type());
   const at::Tensor in = rows_of(input), at = vector_of(target);
   const int64_t n = in.size(0);
   const DType type = compute_type(in.scalar_type());
@@ -147,8 +150,12 @@ at::Tensor map_of(std::initializer_list<at::Tensor> in, const Family& family, in
   at::Tensor out;
   at::TensorIteratorConfig config;
   config.add_owned_output(out);
-  for (const at::Tensor& t : in) config.add_owned_const_input(t);
-  auto iter = config.promote_inputs_to_common_dtype(true).build();
+  const at::ScalarType type = in.begin()->scalar_type();
+  for (const at::Tensor& t : in) {
+    TORCH_CHECK(t.scalar_type() == type, "Found dtype ", t.scalar_type(), " but expected ", type);
+    config.add_owned_const_input(t);
+  }
+  auto iter = config.build();
   map(iter, family, cost);
   return iter.output();
 }

@@ -260,8 +260,8 @@ def ipc_collect() -> None:
 
 
 def _sleep(cycles: int) -> None:
-    """Keeps the current stream busy for about ``cycles`` steps of element-wise work."""
+    """Keeps the current stream busy about as long as ``cycles`` of a GPU's clock take."""
     if cycles > 0:
-        block = torch.zeros(1 << 16, device="trn")
+        block = torch.zeros(1 << 20, device="trn")
         for _ in range(max(1, cycles >> 18)):
             block.add_(1)

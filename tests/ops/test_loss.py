@@ -1,0 +1,24 @@
+"""Losses refuse parameters of another type, as CUDA does."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+pytestmark = pytest.mark.usefixtures("native")
+
+
+@pytest.mark.parametrize("loss", [F.nll_loss, F.cross_entropy])
+def test_class_weights_of_another_type(loss):
+    x, target = torch.rand(4, 3, device="trn"), torch.tensor([0, 1, 2, 1], device="trn")
+    for weight in (torch.ones(3, device="trn").half(), torch.ones(3, device="trn").double()):
+        with pytest.raises(RuntimeError, match="expected scalar type Float but found"):
+            loss(x, target, weight)
+    assert loss(x, target, torch.ones(3, device="trn")).isfinite()
+
+
+def test_probabilities_of_another_type():
+    x, target = torch.rand(4, 3, device="trn"), torch.ones(4, 3, device="trn").half()
+    with pytest.raises(RuntimeError, match="Found dtype"):
+        F.binary_cross_entropy(x, target)
+    with pytest.raises(RuntimeError, match="Found dtype"):
+        F.binary_cross_entropy(x.half(), target.float())
