@@ -125,3 +125,14 @@ def test_children_of_a_copy_that_is_not_installed(python, script, installed_envi
                         f"sys.exit(main(['run', {path!r}]))\n", env=installed_environment)
         assert result.returncode == 0 and "ran" in result.stdout, result.stderr
         assert sum(words in line for line in result.stderr.splitlines()) == told, result.stderr
+
+
+def test_a_program_knows_its_whole_path(torch_trn_command, tmp_path):
+    # Python says what was typed in sys.argv[0], but the whole path in __file__ and of functions.
+    (tmp_path / "knows.py").write_text(
+        "import inspect, os, sys\n\ndef one():\n    return 1\n\n"
+        "os.chdir('/')\nprint(sys.argv[0], open(__file__).readline(), inspect.getsource(one))\n"
+        "assert sys.modules['__main__'].one is one\n")
+    ran = torch_trn_command("run", "knows.py")
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith("knows.py import inspect") and "return 1" in ran.stdout

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import importlib.metadata
 import importlib.util
+import io
 import os
 import runpy
 import sys
 import traceback
+import types
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -132,6 +135,8 @@ def run_as_main(script: str, args: list[str], is_module: bool = False) -> int:
     try:
         if is_module:
             runpy.run_module(script, run_name="__main__", alter_sys=True)
+        elif script.endswith(".py"):
+            _run_file(os.path.join(os.getcwd(), script))
         else:
             runpy.run_path(script, run_name="__main__")
         return 0
@@ -142,6 +147,15 @@ def run_as_main(script: str, args: list[str], is_module: bool = False) -> int:
     except BaseException:
         _print_error()
         return 1
+
+
+def _run_file(path: str) -> None:
+    # runpy would say this path in sys.argv[0], too, where Python leaves what was typed.
+    module = types.ModuleType("__main__")
+    module.__file__, module.__builtins__ = path, builtins
+    sys.modules["__main__"] = module
+    with io.open_code(path) as file:
+        exec(compile(file.read(), path, "exec"), module.__dict__)
 
 
 def _print_error() -> None:
