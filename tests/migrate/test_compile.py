@@ -223,3 +223,36 @@ for f, a in (
 def test_what_a_program_asks_cuda_is_traced(python):
     result = python(_TRACED)
     assert result.returncode == 0, result.stderr
+
+
+_ASKED_OF_THE_DEVICE = """
+import warnings
+import torch, torch_trn.migrate
+warnings.simplefilter("error", UserWarning)
+x = torch.ones(3, device="cuda")
+
+@torch.compile(backend="eager", fullgraph=True)
+def asks(x):
+    properties = torch.cuda.get_device_properties(x.device)
+    torch.cuda.empty_cache()
+    if torch.cuda.is_bf16_supported() and "H100" not in torch.cuda.get_device_name():
+        return x * torch.cuda.device_count() + properties.major
+    return x
+
+assert asks(x).tolist() == [torch.cuda.device_count() + 8] * 3
+
+@torch.compile(backend="eager")
+def breaks(x):
+    state, memory = torch.cuda.get_rng_state(), torch.cuda.memory_allocated()
+    first = torch.rand_like(x)
+    torch.cuda.set_rng_state(state)
+    return first, torch.rand_like(x), memory
+
+first, second, memory = breaks(x)
+assert torch.equal(first, second) and memory > 0
+"""
+
+
+def test_questions_about_the_device_are_traced_as_cudas(python):
+    result = python(_ASKED_OF_THE_DEVICE)
+    assert result.returncode == 0, result.stderr

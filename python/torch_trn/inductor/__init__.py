@@ -28,6 +28,27 @@ def _trace_streams() -> None:
     trace_streams(UserDefinedClassVariable._in_graph_classes())
 
 
+def _skip_files() -> None:
+    # What has random numbers and memory in it is called, not traced, as it is in torch.cuda.
+    from torch._dynamo.trace_rules import FORCE_SKIP_FILES
+
+    FORCE_SKIP_FILES.update(m.__file__ for m in (torch.trn.random, torch.trn.memory))
+
+
+def _skip_frames() -> None:
+    # What they call is no frame to compile either; in a graph it is inlined.
+    from torch._dynamo.eval_frame import skip_code
+
+    skip_code(torch.trn._utils._get_device_index.__code__)
+
+
+def _keep_properties() -> None:
+    # A device's properties stand in a graph as a constant, as CUDA's do.
+    from torch._dynamo.utils import common_constant_types
+
+    common_constant_types.add(torch.trn._device._DeviceProperties)
+
+
 def _register_overrides() -> None:
     from .overrides import register
 
@@ -77,6 +98,9 @@ def generator(name: str) -> type:
 
 _AFTER: dict[str, Callable[[], None]] = {
     "torch._dynamo.device_interface": _register_interface,
+    "torch._dynamo.decorators": _skip_frames,
+    "torch._dynamo.trace_rules": _skip_files,
+    "torch._dynamo.utils": _keep_properties,
     "torch._dynamo.variables.user_defined": _trace_streams,
     "torch._inductor.codegen.common": _register_overrides,
     "torch._inductor.lowering": _keep_operators,

@@ -35,7 +35,9 @@ def foldings(originals: Iterable[Callable]) -> Iterator[LatePatch]:
     place there, and with the ``originals`` that replacements call. When they are asked for, the
     replacements have to be in place."""
     guarded = (torch.cuda.current_device, torch.cuda.is_initialized)
-    for name, more in (("constant_fold_functions", (*originals, *guarded)),
+    constant = [getattr(torch.cuda, name.rpartition(".")[2]) for name in CONSTANT]
+    for name, more in (("constant_fold_functions",
+                        (*originals, *guarded, *constant, torch.cuda.get_device_properties)),
                        ("constant_fold_functions_need_guards", guarded)):
         yield LatePatch("torch._dynamo.variables.torch", name,
                         lambda known, more=more: {**known, **dict.fromkeys(more)})

@@ -44,6 +44,7 @@ from . import (
 from .patch import LatePatch, Patch
 
 
+@functools.cache  # one a function: Dynamo knows torch.cuda's by identity, under any name
 def counted(name: str, function):
     """``function``, counted as a redirection of ``name`` where a program calls it."""
     note = asking.noting(name)
@@ -121,7 +122,9 @@ _PARTS = ("memory", "nvtx", "profiler", "random", "streams", "graphs", "sparse")
 
 
 def _put(module, name: str, value: Any) -> Iterator[Patch]:
-    label = f"{module.__name__}.{name}"
+    everywhere = (getattr(trn, name, None), stand_ins.FUNCTIONS.get(name))
+    torch_cuda_has_it = name in torch.cuda.__dict__ and any(value is v for v in everywhere)
+    label = f"{(torch.cuda if torch_cuda_has_it else module).__name__}.{name}"
     if value is module.__dict__.get(name) or inspect.ismodule(value):
         return
     if inspect.isfunction(value) or inspect.isbuiltin(value):

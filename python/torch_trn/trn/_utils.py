@@ -36,3 +36,7 @@ def _get_device_index(device, optional: bool = False, allow_cpu: bool = False) -
             )
         return _C._current_device()
     return index
+
+
+# Compilers take its answer for a constant, as they do with torch._utils'.
+_get_device_index._dynamo_marked_constant = True
