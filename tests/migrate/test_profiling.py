@@ -17,6 +17,8 @@ table = averages.table(sort_by='cuda_time_total', row_limit=1)
 events = recorded.events() if hasattr(recorded, 'events') else recorded.function_events
 kernels = [e for e in events if e.device_type == torch.autograd.DeviceType.CUDA]
 assert sum(e.device_time for e in kernels) > 0, averages.table()
+for head in ('Self CUDA', 'CUDA total', 'Self CUDA time total'):
+    assert head in table and 'TRN' not in table, table
 longest = max(averages, key=lambda e: e.device_time_total)
 assert longest.key in table, table
 """

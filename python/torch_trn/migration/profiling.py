@@ -56,9 +56,23 @@ def _of_cuda(original: Callable) -> Callable:
     kinds = torch.autograd.DeviceType
 
     @functools.wraps(original)
-    def __init__(self, *args, device_type=kinds.CPU, **kwargs):  # noqa: N807
+    def __init__(self, *args, device_type=kinds.CPU, use_device=None, **kwargs):  # noqa: N807
         shown = kinds.CUDA if device_type == kinds.PrivateUse1 else device_type
-        original(self, *args, device_type=shown, **kwargs)
+        original(self, *args, device_type=shown, use_device=_said(use_device), **kwargs)
+
+    return __init__
+
+
+def _said(use_device: str | None) -> str | None:
+    return "cuda" if use_device == "trn" else use_device
+
+
+def _lists_of_cuda(original: Callable) -> Callable:
+    """A list of events' constructor: its tables' heads say what the program calls the device."""
+
+    @functools.wraps(original)
+    def __init__(self, *args, use_device=None, **kwargs):  # noqa: N807
+        original(self, *args, use_device=_said(use_device), **kwargs)
 
     return __init__
 
@@ -86,5 +100,7 @@ def patches() -> Iterator[Patch]:
     yield Patch(older.profile, "__init__", _timing_trn(older.profile.__init__))
     events = torch.autograd.profiler_util.FunctionEvent
     yield Patch(events, "__init__", _of_cuda(events.__init__))
+    lists = torch.autograd.profiler_util.EventList
+    yield Patch(lists, "__init__", _lists_of_cuda(lists.__init__))
     yield Patch(older.emit_nvtx, "__enter__", _enter_nvtx)
     yield Patch(older.emit_nvtx, "__exit__", _leave_nvtx)
