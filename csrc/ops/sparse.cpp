@@ -43,6 +43,9 @@ at::Tensor& addmm_out(const at::Tensor& self, const at::Tensor& sparse, const at
               "addmm: Expected 'mat2' to be a dense matrix, but got ", dense.dim(), " dimensions");
   TORCH_CHECK(sparse.size(1) == dense.size(0), "addmm: Argument #3: Expected dim 0 size ",
               sparse.size(1), ", got ", dense.size(0));
+  for (const at::Tensor& t : {dense, self})
+    TORCH_CHECK(t.scalar_type() == sparse.scalar_type(), "expected scalar type ",
+                sparse.scalar_type(), " but found ", t.scalar_type());
   const auto added = at::expand_size(self, {sparse.size(0), dense.size(1)}, "addmm_out");
   at::Tensor result = beta.toComplexDouble() == 0.0
                           ? at::zeros({sparse.size(0), dense.size(1)}, dense.options())

@@ -94,3 +94,12 @@ def test_gradients_add_up():
         table(torch.tensor(ids, device="trn")).sum().backward()
     want = torch.zeros(9, 3).index_add_(0, torch.tensor([1, 2, 2, 8, 2]), torch.ones(5, 3))
     assert torch.equal(table.weight.grad.to_dense().cpu(), want)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_products_of_two_types_are_refused(compressed):
+    x = sparse("in order").to("trn")
+    x = x.to_sparse_csr() if compressed else x
+    with pytest.raises(RuntimeError, match="expected scalar type Float but found Double"):
+        x @ torch.ones(4, 2, device="trn", dtype=torch.float64)
+    same(x @ torch.ones(4, 2, device="trn"), sparse("in order") @ torch.ones(4, 2))
