@@ -58,6 +58,13 @@ void quantize_channels(const at::Tensor& r, at::Tensor& q, const at::Tensor& sca
   quantize_into(q, at::round(r * inverse) + along(zero_points, r, axis, at::kFloat));
 }
 
+// Zero points between the numbers: added before the sum is rounded.
+void quantize_channels_finely(const at::Tensor& r, at::Tensor& q, const at::Tensor& scales,
+                              const at::Tensor& zero_points, int64_t axis) {
+  const at::Tensor inverse = along(scales, r, axis, at::kFloat).reciprocal();
+  quantize_into(q, at::round(r * inverse + along(zero_points, r, axis, at::kFloat)));
+}
+
 void dequantize_whole(const at::Tensor& q, at::Tensor& r, double scale, int64_t zero_point) {
   r.copy_((integers_of(q).to(at::kFloat) - zero_point) * static_cast<float>(scale));
 }
@@ -105,4 +112,8 @@ REGISTER_PRIVATEUSE1_DISPATCH(quantize_tensor_per_tensor_affine_stub, &quantize_
 REGISTER_PRIVATEUSE1_DISPATCH(quantize_tensor_per_channel_affine_stub, &quantize_channels)
 REGISTER_PRIVATEUSE1_DISPATCH(dequantize_tensor_per_tensor_affine_stub, &dequantize_whole)
 REGISTER_PRIVATEUSE1_DISPATCH(dequantize_tensor_per_channel_affine_stub, &dequantize_channels)
+REGISTER_PRIVATEUSE1_DISPATCH(quantize_tensor_per_channel_float_qparams_stub,
+                              &quantize_channels_finely)
+REGISTER_PRIVATEUSE1_DISPATCH(dequantize_tensor_per_channel_float_qparams_stub,
+                              &dequantize_channels)
 }  // namespace at::native

@@ -198,6 +198,13 @@ class TestQuantized:
     def test_per_channel(self):
         self.same(self.per_channel("trn"), self.per_channel("cpu"))
 
+    @pytest.mark.parametrize("dtype", [torch.quint8, torch.qint8], ids=str)
+    def test_per_channel_with_zero_points_between_the_numbers(self, dtype):
+        parameters = torch.tensor([0.1, 0.2, 0.3, 0.04]), torch.tensor([0.4, 1.5, 2.3, 3.0])
+        here = torch.quantize_per_channel(self.X, *parameters, 0, dtype)
+        self.same(torch.quantize_per_channel(
+            self.X.to("trn"), *(p.to("trn") for p in parameters), 0, dtype), here)
+
     @pytest.mark.parametrize("kind", ["per_tensor", "per_channel"])
     def test_copied(self, kind):
         here = getattr(self, kind)("cpu")
