@@ -1,9 +1,12 @@
 // Losses with a kernel of their own; the element-wise ones are rows.
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Reduction.h>
+#include <ATen/ops/_assert_async.h>
+#include <ATen/ops/aminmax.h>
 #include <ATen/ops/div.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/logical_and.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/sum.h>
 #include <ATen/ops/zeros_like.h>
@@ -169,6 +172,10 @@ at::Tensor reduced(const at::Tensor& t, int64_t reduction) {
 at::Tensor TRN_OP(binary_cross_entropy)(const at::Tensor& self, const at::Tensor& target,
                                         const std::optional<at::Tensor>& weight,
                                         int64_t reduction) {
+  if (self.numel() > 0) {  // as CUDA: told at the next synchronisation, and NaN is outside, too
+    const auto [low, high] = at::aminmax(self);
+    at::_assert_async(at::logical_and(low >= 0, high <= 1));
+  }
   at::Tensor loss = map_of({self, target}, bce_family, 20);
   if (weight && weight->defined()) loss = at::mul(loss, *weight);
   return reduced(loss, reduction);

@@ -22,3 +22,15 @@ def test_probabilities_of_another_type():
         F.binary_cross_entropy(x, target)
     with pytest.raises(RuntimeError, match="Found dtype"):
         F.binary_cross_entropy(x.half(), target.float())
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.5, float("nan")])
+def test_what_is_no_probability(value):
+    x = torch.tensor([0.5, value], device="trn")
+    with pytest.raises(torch.AcceleratorError, match="device-side assert triggered"):
+        F.binary_cross_entropy(x, torch.ones(2, device="trn")).item()
+
+
+def test_no_probabilities_at_all():
+    assert F.binary_cross_entropy(torch.ones(0, device="trn"), torch.ones(0, device="trn"),
+                                  reduction="sum").item() == 0
