@@ -3,6 +3,7 @@
 
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/_sparse_compressed_tensor_unsafe_native.h>
+#include <ATen/ops/empty_like_native.h>
 #include <ATen/ops/to_native.h>
 #include <c10/core/Allocator.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
@@ -161,6 +162,14 @@ at::Tensor compressed_tensor(const at::Tensor& compressed, const at::Tensor& pla
                                                              layout, to_trn(device), pin_memory);
 }
 
+at::Tensor empty_like_compressed(const at::Tensor& self, std::optional<at::ScalarType> dtype,
+                                 std::optional<at::Layout> layout, std::optional<at::Device> device,
+                                 std::optional<bool> pin_memory,
+                                 std::optional<at::MemoryFormat> memory_format) {
+  return at::native::empty_like_sparse_csr(self, dtype, layout, to_trn(device), pin_memory,
+                                           memory_format);
+}
+
 bool is_factory(const c10::OperatorHandle& op) {
   bool takes_device = false;
   for (const auto& a : op.schema().arguments()) {
@@ -220,6 +229,10 @@ Libraries register_all() {
   for (auto key : {c10::DispatchKey::SparseCsrCUDA, c10::DispatchKey::SparseCsrPrivateUse1}) {
     add_library(all, "aten", key);
     all.back()->impl("_sparse_compressed_tensor_unsafe", TORCH_FN(compressed_tensor));
+  }
+  for (auto key : {c10::DispatchKey::SparseCsrCPU, c10::DispatchKey::SparseCsrPrivateUse1}) {
+    add_library(all, "aten", key);
+    all.back()->impl("empty_like", TORCH_FN(empty_like_compressed));
   }
   return all;
 }

@@ -33,3 +33,7 @@ def test_compressed_tensors_go_to_the_device(layout):
                   there.to(device="cuda", dtype=torch.float64)):
         assert moved.is_cuda and moved.layout == layout
         assert torch.equal(moved.to_dense().cpu().float(), torch.eye(4))
+    for like in (there, there.cuda()):
+        made = torch.empty_like(like, device="cuda")
+        assert made.is_cuda and made.layout == layout and made.shape == there.shape
+    assert torch.empty_like(there, device="cpu").device.type == "cpu"
