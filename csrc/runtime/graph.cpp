@@ -111,18 +111,21 @@ void Graph::capture_end() {
     throw;
   }
   if (recording_->packets.empty())
-    TORCH_WARN("The TRN graph is empty: no work was queued on the captured stream.");
+    TORCH_WARN("The ", spoken_platform(),
+               " graph is empty: no work was queued on the captured stream.");
   if (!keep_) instantiate();
 }
 
 void Graph::instantiate() {
-  TORCH_CHECK(recording_, "Called TRNGraph::instantiate without a preceding successful capture.");
+  TORCH_CHECK(recording_, "Called ", spoken_platform(),
+              "Graph::instantiate without a preceding successful capture.");
   recording_->packets.shrink_to_fit();
   ready_ = true;
 }
 
 void Graph::replay() {
-  TORCH_CHECK(recording_, "Called TRNGraph::replay without a preceding successful capture.");
+  TORCH_CHECK(recording_, "Called ", spoken_platform(),
+              "Graph::replay without a preceding successful capture.");
   if (!ready_) instantiate();
   const c10::Stream stream = current_stream(device_);
   refuse_in_capture(stream, "the replay of a graph");
@@ -168,9 +171,8 @@ void Graph::reset() {
 }
 
 c10::MempoolId_t Graph::pool() const {
-  TORCH_CHECK(recording_ || capture_,
-              "Called TRNGraph::pool() without a preceding successful "
-              "capture.");
+  TORCH_CHECK(recording_ || capture_, "Called ", spoken_platform(),
+              "Graph::pool() without a preceding successful capture.");
   return pool_;
 }
 

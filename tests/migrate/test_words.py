@@ -14,6 +14,12 @@ def test_a_program_finds_cudas_words(redirected):
     table = torch.ones(4, 3, device="cuda")
     with pytest.raises(RuntimeError, match="^CUDA error: device-side assert"):
         table[torch.tensor([50], device="cuda")].cpu()
+    with pytest.raises(ValueError, match="^Expected a cuda device, but got: cpu"):
+        torch.cuda.synchronize("cpu")
+    with pytest.raises(RuntimeError, match="^Called CUDAGraph::replay without"):
+        torch.cuda.CUDAGraph().replay()
+    summary = torch.cuda.memory_summary()
+    assert "PyTorch CUDA memory summary, device ID 0" in summary and "TRN" not in summary
 
 
 def test_other_programs_find_the_devices_own():

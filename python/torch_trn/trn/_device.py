@@ -47,13 +47,8 @@ def init() -> None:
 
 
 def _lazy_init() -> None:
-    if _is_in_bad_fork():
-        raise RuntimeError(
-            "Cannot re-initialize TRN in forked subprocess. To use TRN with multiprocessing, "
-            "you must use the 'spawn' start method"
-        )
-    if device_count():
-        _C._init()
+    if _is_in_bad_fork() or device_count():
+        _C._init()  # in the child of a fork it raises
 
 
 def _lazy_call(call: Callable[[], Any], **_: Any) -> None:

@@ -24,7 +24,8 @@ def _get_device_index(device, optional: bool = False, allow_cpu: bool = False) -
         if device.type not in ("trn", "cuda") or (
             device.type == "cuda" and not _C._migration_is_on()
         ):
-            raise ValueError(f"Expected a trn device, but got: {device}")
+            ours = torch.device("trn").type  # "cuda" where the program calls it so
+            raise ValueError(f"Expected a {ours} device, but got: {device}")
         index = device.index
     elif device is not None:
         raise ValueError(f"Expected a torch.device, a string or an int, but got: {device!r}")

@@ -227,10 +227,12 @@ def memory_summary(device=None, abbreviated: bool = False) -> str:
     index = _get_device_index(device, optional=True)
     stats = memory_stats(index)
     line = "=" * 75
+    ours = torch.device("trn").type.upper()  # "CUDA" where the program calls it so
+    heading = f"PyTorch {ours} memory summary, device ID {index}"
+    failures = f"  {ours} OOMs: {stats.get('num_ooms', 0)}"
     rows = [
-        f"|{line}|", f"|{'PyTorch TRN memory summary, device ID ' + str(index):^75}|",
-        f"|{'-' * 75}|",
-        f"|{'  TRN OOMs: ' + str(stats.get('num_ooms', 0)):<37}|"
+        f"|{line}|", f"|{heading:^75}|", f"|{'-' * 75}|",
+        f"|{failures:<37}|"
         f"{'  allocation retries: ' + str(stats.get('num_alloc_retries', 0)):<37}|",
         f"|{line}|",
         f"|{'Metric':^22} |{'Cur Usage':^12}|{'Peak Usage':^12}|{'Tot Alloc':^12}"
