@@ -15,6 +15,25 @@ at::Tensor refuse_binary_cross_entropy(const at::Tensor&, const at::Tensor&,
               "BCEWithLogits are\nsafe to autocast.");
 }
 
+// Operators that TorchScript puts around those of the lists, where "cuda" was asked for.
+at::Tensor to_reduced(const at::Tensor& self, bool cuda, bool, at::ScalarType type,
+                      at::ScalarType) {
+  return cuda && self.scalar_type() == at::kFloat ? self.to(type) : self;
+}
+at::Tensor to_full(const at::Tensor& self, bool cuda, bool) {
+  const bool low = self.scalar_type() == at::kHalf || self.scalar_type() == at::kBFloat16;
+  return cuda && low ? self.to(at::kFloat) : self;
+}
+
+TORCH_LIBRARY_IMPL(aten, AutogradPrivateUse1, m) {
+  m.impl("_autocast_to_reduced_precision", &to_reduced);
+  m.impl("_autocast_to_full_precision", &to_full);
+}
+TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
+  m.impl("_autocast_to_reduced_precision", &to_reduced);
+  m.impl("_autocast_to_full_precision", &to_full);
+}
+
 }  // namespace
 
 namespace at::autocast {

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch.jit._builtins as _builtins
+
 from ..after_import import AfterImport
 
 _MISSING = object()
@@ -60,3 +62,17 @@ class LatePatch:
         if self._patch:
             self._patch.undo()
             self._patch = None
+
+
+class Scripted:
+    """A replacement that TorchScript compiles to the operator of what it replaces, if any."""
+
+    def __init__(self, replacement: Callable, original: Callable) -> None:
+        self._replacement, self._operator = replacement, _builtins._find_builtin(original)
+
+    def apply(self) -> None:
+        if self._operator:
+            _builtins._register_builtin(self._replacement, self._operator)
+
+    def undo(self) -> None:
+        _builtins._get_builtin_table().pop(id(self._replacement), None)

@@ -41,7 +41,7 @@ from . import (
     tunable,
     visible,
 )
-from .patch import LatePatch, Patch
+from .patch import LatePatch, Patch, Scripted
 
 
 @functools.cache  # one a function: Dynamo knows torch.cuda's by identity, under any name
@@ -226,7 +226,10 @@ def _mixed_precision() -> Iterator[Patch]:
                 counted("torch.amp.GradScaler", torch.amp.GradScaler.__init__))
     for name in ("is_autocast_enabled", "set_autocast_enabled", "get_autocast_dtype",
                  "set_autocast_dtype"):
-        yield Patch(torch, name, _for_trn(name, getattr(torch, name)))
+        original = getattr(torch, name)
+        value = _for_trn(name, original)
+        yield Patch(torch, name, value)
+        yield Scripted(value, original)
     available = _for_trn("is_autocast_available", torch.amp.is_autocast_available)
     yield Patch(torch.amp, "is_autocast_available", available)
     yield Patch(torch.amp.autocast_mode, "is_autocast_available", available)
