@@ -5,6 +5,7 @@
 #include <ATen/ops/mul.h>
 #include <ATen/ops/real.h>
 #include <ATen/ops/zeros.h>
+#include <torch/library.h>
 
 #include <cmath>
 
@@ -152,6 +153,34 @@ void along_all(const at::Tensor& out, at::Tensor in, at::IntArrayRef dims, int64
   }
 }
 
+bool is_half(at::ScalarType type) { return type == at::kHalf || type == at::kComplexHalf; }
+at::Tensor wider(const at::Tensor& t) {
+  return t.to(t.is_complex() ? at::kComplexFloat : at::kFloat);
+}
+at::Tensor half_of(const at::Tensor& t) {
+  return t.to(t.is_complex() ? at::kComplexHalf : at::kHalf);
+}
+
+// torch.fft's functions: PyTorch takes float16 for CUDA only, so it is given float32 for it here.
+void transform_any(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
+  c10::IValue& self = (*stack)[stack->size() - op.schema().arguments().size()];
+  const bool half = is_half(self.toTensor().scalar_type());
+  if (half) self = wider(self.toTensor());
+  op.callBoxedForDispatchKey(c10::DispatchKey::CompositeImplicitAutograd, *stack);
+  if (half) stack->back() = half_of(stack->back().toTensor());
+}
+
+constexpr const char* kFunctions[] = {
+    "fft_fft",  "fft_ifft",  "fft_rfft",  "fft_irfft",  "fft_hfft",  "fft_ihfft",
+    "fft_fft2", "fft_ifft2", "fft_rfft2", "fft_irfft2", "fft_hfft2", "fft_ihfft2",
+    "fft_fftn", "fft_ifftn", "fft_rfftn", "fft_irfftn", "fft_hfftn", "fft_ihfftn"};
+void take_functions(torch::Library& m) {
+  for (const char* name : kFunctions)
+    m.impl(name, torch::CppFunction::makeFromBoxedFunction<&transform_any>());
+}
+TORCH_LIBRARY_IMPL(aten, AutogradPrivateUse1, m) { take_functions(m); }
+TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) { take_functions(m); }
+
 at::Tensor& give(at::Tensor& out, const at::Tensor& result) {
   at::native::resize_output(out, result.sizes());
   return out.copy_(result);
@@ -162,6 +191,8 @@ at::Tensor& give(at::Tensor& out, const at::Tensor& result) {
 at::Tensor TRN_OP(_fft_c2c)(const at::Tensor& self, at::IntArrayRef dim, int64_t normalization,
                             bool forward) {
   if (dim.empty()) return self.clone();
+  if (is_half(self.scalar_type()))
+    return half_of(ops::_fft_c2c(wider(self), dim, normalization, forward));
   const at::Tensor out = at::empty(self.sizes(), self.options());
   along_all(out, self, dim, forward ? -1 : 1, scale_for(normalization, product(self, dim)));
   return out;
@@ -169,6 +200,8 @@ at::Tensor TRN_OP(_fft_c2c)(const at::Tensor& self, at::IntArrayRef dim, int64_t
 
 at::Tensor TRN_OP(_fft_r2c)(const at::Tensor& self, at::IntArrayRef dim, int64_t normalization,
                             bool onesided) {
+  if (is_half(self.scalar_type()))
+    return half_of(ops::_fft_r2c(wider(self), dim, normalization, onesided));
   const int64_t last = dim.back();
   std::vector<int64_t> sizes = self.sizes().vec();
   if (onesided) sizes[last] = sizes[last] / 2 + 1;
@@ -182,6 +215,8 @@ at::Tensor TRN_OP(_fft_r2c)(const at::Tensor& self, at::IntArrayRef dim, int64_t
 
 at::Tensor TRN_OP(_fft_c2r)(const at::Tensor& self, at::IntArrayRef dim, int64_t normalization,
                             int64_t last_dim_size) {
+  if (is_half(self.scalar_type()))
+    return half_of(ops::_fft_c2r(wider(self), dim, normalization, last_dim_size));
   const int64_t last = dim.back();
   std::vector<int64_t> sizes = self.sizes().vec();
   sizes[last] = last_dim_size;

@@ -14,7 +14,7 @@ LIMIT = 60
 
 _RANDOM = "random: there is nothing to compare with; tests/ops/test_random.py looks at these"
 _FRESH = "uninitialised memory"
-_HALF = "falls back, and the CPU has no kernel of this type"
+_HALF = "the CPU, to compare with, has no kernel of this type; test_fft.py looks at these"
 _SERIES = "PyTorch's double loses digits here; test_special.py compares with exact series"
 _HOST = "asks for a host tensor by name"
 

@@ -111,3 +111,32 @@ def test_stft_and_gradient():
         return x.grad
 
     check(gradient, x)
+
+
+@pytest.mark.parametrize("name", ["fft", "ifft", "rfft", "irfft", "hfft", "ihfft", "fft2", "ifft2",
+                                  "rfft2", "irfft2", "fftn", "ifftn", "rfftn", "irfftn", "hfftn",
+                                  "ihfftn", "hfft2", "ihfft2"])
+def test_half_is_computed_in_float(name):
+    function = getattr(torch.fft, name)
+    for x in (make(4, 8, dtype=torch.float32).half(), make(4, 8).to(torch.complex32)):
+        if x.is_complex() and name in ("rfft", "ihfft", "rfft2", "rfftn", "ihfft2", "ihfftn"):
+            continue
+        want = function(x.to(torch.complex64 if x.is_complex() else torch.float32))
+        half = torch.complex32 if want.is_complex() else torch.float16
+        got = function(x.to("trn"))
+        assert got.dtype == half
+        torch.testing.assert_close(got.cpu().to(want.dtype), want, rtol=2e-3, atol=5e-3)
+
+
+def test_gradients_and_spectrograms_of_half():
+    x = torch.rand(64, device="trn").half().requires_grad_()
+    torch.fft.rfft(x).abs().float().sum().backward()
+    y = x.detach().cpu().float().requires_grad_()
+    torch.fft.rfft(y).abs().sum().backward()
+    assert x.grad.dtype == torch.float16
+    torch.testing.assert_close(x.grad.cpu().float(), y.grad, rtol=2e-2, atol=2e-2)
+    window = torch.hann_window(16, device="trn").half()
+    got = torch.stft(x.detach(), 16, window=window, return_complex=True)
+    want = torch.stft(y.detach(), 16, window=window.cpu().float(), return_complex=True)
+    assert got.dtype == torch.complex32
+    torch.testing.assert_close(got.cpu().to(want.dtype), want, rtol=5e-3, atol=5e-3)
