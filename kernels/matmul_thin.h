@@ -49,7 +49,7 @@ struct PlainDots {
 #pragma GCC unroll 4
       for (int j = 0; j < columns; ++j) {
         v[j] = load(y + j * column + q);
-        __builtin_prefetch(y + (columns + j) * column + q);  // for the next columns
+        __builtin_prefetch(y + (columns + j) * column + q, 0, 2);  // for the next columns
       }
 #pragma GCC unroll 4
       for (int i = 0; i < rows; ++i) {
@@ -68,6 +68,32 @@ struct PlainDots {
         sums[i * most + j] += total(sum[i][j]) + rest;
       }
   }
+
+  // Rows contiguous in y: sums[i][...] += left[i][q] * y[q][...] for `depth` of k, as many vectors
+  // of columns. The first rows to pass fetch what lies `ahead` rows further, for the next run.
+  template <int rows, int vectors, bool first>
+  static void update(const A* left, int64_t row, const S* y, int64_t step, int64_t depth,
+                     int64_t ahead, A* sums, int64_t most) {
+    V sum[rows][vectors];
+    for (int i = 0; i < rows; ++i)
+      for (int v = 0; v < vectors; ++v)
+        sum[i][v] = *reinterpret_cast<const V*>(sums + i * most + v * kLanes);
+    for (int64_t q = 0; q < depth; ++q) {
+      V x[vectors];
+#pragma GCC unroll 4
+      for (int v = 0; v < vectors; ++v) {
+        x[v] = load(y + q * step + v * kLanes);
+        if (first) __builtin_prefetch(y + (q + ahead) * step + v * kLanes, 0, 2);
+      }
+#pragma GCC unroll 4
+      for (int i = 0; i < rows; ++i)
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; ++v) sum[i][v] += x[v] * left[i * row + q];
+    }
+    for (int i = 0; i < rows; ++i)
+      for (int v = 0; v < vectors; ++v)
+        *reinterpret_cast<V*>(sums + i * most + v * kLanes) = sum[i][v];
+  }
 };
 
 template <class S, class A, class Dots = PlainDots<S, A>>
@@ -75,34 +101,16 @@ struct Thin {
   using V = typename Vec<A>::Type;
   using L = typename Dots::Left;
   static constexpr int kLanes = Vec<A>::kLanes;
-  static constexpr int64_t kStrip = 1024;  // of k: 16 rows of floats are 64 KiB
-  static constexpr int64_t kMost = 512;    // columns of an item at most
-  static constexpr int kGroup = 4;     // rows and columns (or vectors of them) computed together
-  static constexpr int64_t kRun = 16;  // of k between two visits of the sums
+  static constexpr int64_t kStrip = 1024;        // of k: 16 rows of floats are 64 KiB
+  static constexpr int64_t kMost = 1024;         // columns of an item at most
+  static constexpr int64_t kPitch = kMost + 16;  // of rows of sums, in sets of the cache apart
+  static constexpr int kGroup = 4;  // rows and columns (or vectors of them) computed together
+  // Of k between two visits of the sums: where groups of rows take turns, the first level has to
+  // keep a run of the large factor for them.
+  static constexpr int64_t kRun = 8, kLongRun = 16;
   static_assert(sizeof(L) <= sizeof(A));
 
   TRN_INLINE static V load(const S* p) { return PlainDots<S, A>::load(p); }
-
-  // Columns contiguous in y: sums[i][...] += left[i][q] * y[q][...] for `depth` of k.
-  template <int rows, int vectors>
-  static void rank_update(const A* left, const S* y, int64_t step, int64_t depth, A* sums) {
-    V sum[rows][vectors];
-    for (int i = 0; i < rows; ++i)
-      for (int v = 0; v < vectors; ++v)
-        sum[i][v] = *reinterpret_cast<const V*>(sums + i * kMost + v * kLanes);
-    for (int64_t q = 0; q < depth; ++q) {
-      V row[vectors];
-#pragma GCC unroll 4
-      for (int v = 0; v < vectors; ++v) row[v] = load(y + q * step + v * kLanes);
-#pragma GCC unroll 4
-      for (int i = 0; i < rows; ++i)
-#pragma GCC unroll 4
-        for (int v = 0; v < vectors; ++v) sum[i][v] += row[v] * left[i * kStrip + q];
-    }
-    for (int i = 0; i < rows; ++i)
-      for (int v = 0; v < vectors; ++v)
-        *reinterpret_cast<V*>(sums + i * kMost + v * kLanes) = sum[i][v];
-  }
 
   // Calls f.template operator()<rows>(first row) for groups of rows.
   template <class F>
@@ -120,40 +128,47 @@ struct Thin {
     for (; j + kGroup <= n; j += kGroup)
       by_rows(rows, [&]<int r>(int64_t i) {
         Dots::template dots<r, kGroup>(left + i * kStrip, kStrip, y + j * column, column, depth,
-                                       sums + i * kMost + j, kMost);
+                                       sums + i * kPitch + j, kPitch);
       });
     for (; j < n; ++j)
       by_rows(rows, [&]<int r>(int64_t i) {
         Dots::template dots<r, 1>(left + i * kStrip, kStrip, y + j * column, column, depth,
-                                  sums + i * kMost + j, kMost);
+                                  sums + i * kPitch + j, kPitch);
       });
   }
 
-  static void strip_of_updates(const A* left, const S* y, int64_t step, int64_t rows, int64_t n,
+  static void strip_of_updates(const L* left, const S* y, int64_t step, int64_t rows, int64_t n,
                                int64_t depth, A* sums) {
     constexpr int64_t kWide = kGroup * kLanes;
-    for (int64_t q = 0; q < depth; q += kRun) {
-      const int64_t run = depth - q < kRun ? depth - q : kRun;
+    const int64_t most = rows <= kGroup ? kRun : kLongRun;
+    for (int64_t q = 0; q < depth; q += most) {
+      const int64_t run = depth - q < most ? depth - q : most;
       const S* from = y + q * step;
+      const auto update = [&]<int r, int vectors>(int64_t i, int64_t j) {
+        const L* x = left + i * kStrip + q;
+        A* to = sums + i * kPitch + j;
+        if (i == 0)
+          Dots::template update<r, vectors, true>(x, kStrip, from + j, step, run, most, to, kPitch);
+        else
+          Dots::template update<r, vectors, false>(x, kStrip, from + j, step, run, most, to,
+                                                   kPitch);
+      };
       int64_t j = 0;
       for (; j + kWide <= n; j += kWide)
-        by_rows(rows, [&]<int r>(int64_t i) {
-          rank_update<r, kGroup>(left + i * kStrip + q, from + j, step, run, sums + i * kMost + j);
-        });
+        by_rows(rows, [&]<int r>(int64_t i) { update.template operator()<r, kGroup>(i, j); });
       for (; j + kLanes <= n; j += kLanes)
-        by_rows(rows, [&]<int r>(int64_t i) {
-          rank_update<r, 1>(left + i * kStrip + q, from + j, step, run, sums + i * kMost + j);
-        });
+        by_rows(rows, [&]<int r>(int64_t i) { update.template operator()<r, 1>(i, j); });
       if (j < n) strip_of_scalars(left + q, from + j, step, 1, rows, n - j, run, sums + j);
     }
   }
 
-  static void strip_of_scalars(const A* left, const S* y, int64_t step, int64_t column,
+  static void strip_of_scalars(const L* left, const S* y, int64_t step, int64_t column,
                                int64_t rows, int64_t n, int64_t depth, A* sums) {
     for (int64_t q = 0; q < depth; ++q)
       for (int64_t i = 0; i < rows; ++i)
         for (int64_t j = 0; j < n; ++j)
-          sums[i * kMost + j] += left[i * kStrip + q] * static_cast<A>(y[q * step + j * column]);
+          sums[i * kPitch + j] +=
+              static_cast<A>(left[i * kStrip + q]) * static_cast<A>(y[q * step + j * column]);
   }
 
   // Columns [j0, j0 + width) of the longer side.
@@ -165,23 +180,21 @@ struct Thin {
     const int64_t yk = y.strides[by_column ? 2 : 1], yc = y.strides[by_column ? 1 : 2];
     const int64_t n = all - j0 < width ? all - j0 : width;
     A* sums = reinterpret_cast<A*>(scratch);
-    A* left = sums + kThin * kMost;
-    A* buffer = left + kThin * kStrip;
-    __builtin_memset(sums, 0, rows * kMost * sizeof(A));
+    L* left = reinterpret_cast<L*>(sums + kThin * kPitch);
+    A* buffer = reinterpret_cast<A*>(left + kThin * kStrip);
+    __builtin_memset(sums, 0, rows * kPitch * sizeof(A));
     for (int64_t k0 = 0; k0 < p.k; k0 += kStrip) {
       const int64_t depth = p.k - k0 < kStrip ? p.k - k0 : kStrip;
-      const DType type = yk == 1 ? DTypeOf<L>::value : DTypeOf<A>::value;
       for (int64_t i = 0; i < rows; ++i)
-        TRN_ISA_NAMESPACE::convert_run(
-            reinterpret_cast<char*>(left) + i * kStrip * dtype_size(type), type, 1,
-            x.as<S>() + i * xr + k0 * xk, x.dtype, xk, depth);
+        TRN_ISA_NAMESPACE::convert_run(left + i * kStrip, DTypeOf<L>::value, 1,
+                                       x.as<S>() + i * xr + k0 * xk, x.dtype, xk, depth);
       const S* from = y.as<S>() + j0 * yc + k0 * yk;
-      if (yk == 1) strip_of_dots(reinterpret_cast<const L*>(left), from, yc, rows, n, depth, sums);
+      if (yk == 1) strip_of_dots(left, from, yc, rows, n, depth, sums);
       else if (yc == 1) strip_of_updates(left, from, yk, rows, n, depth, sums);
       else strip_of_scalars(left, from, yk, yc, rows, n, depth, sums);
     }
     for (int64_t i = 0; i < rows; ++i)
-      write_row<A>(p, sums + i * kMost, i, j0, n, by_column, buffer);
+      write_row<A>(p, sums + i * kPitch, i, j0, n, by_column, buffer);
   }
 };
 

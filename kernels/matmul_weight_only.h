@@ -166,13 +166,13 @@ struct FewRows {
     p.d.ndim = -1;
     const int64_t group = Weights::kGrouped ? call.ints[2] : Dots::kStrip;
     float* sums = reinterpret_cast<float*>(scratch);
-    float* left = sums + kMost * Dots::kMost;
+    float* left = sums + kMost * Dots::kPitch;
     float* wide = left + kMost * Dots::kStrip;
     float* dots = wide + Dots::kGroup * Dots::kStrip;
-    float* scales = dots + kMost * Dots::kMost;
+    float* scales = dots + kMost * Dots::kPitch;
     float* zeros = scales + Dots::kMost;
     float* pairs = zeros + Dots::kMost;
-    __builtin_memset(sums, 0, kMost * Dots::kMost * sizeof(float));
+    __builtin_memset(sums, 0, kMost * Dots::kPitch * sizeof(float));
     for (int64_t k0 = 0; k0 < p.k; k0 += group) {
       const int64_t depth = p.k - k0 < group ? p.k - k0 : group;
       float total[kMost];
@@ -184,7 +184,7 @@ struct FewRows {
         total[i] = 0;
         for (int64_t q = 0; q < depth; ++q) total[i] += row[q];
       }
-      __builtin_memset(dots, 0, kMost * Dots::kMost * sizeof(float));
+      __builtin_memset(dots, 0, kMost * Dots::kPitch * sizeof(float));
       for (int64_t j = 0; j < n; j += Dots::kGroup) {
         const int64_t count = n - j < Dots::kGroup ? n - j : Dots::kGroup;
         for (int64_t c = 0; c < count; ++c)
@@ -194,11 +194,11 @@ struct FewRows {
       Weights::take_scales(call, k0 / group, j0, n, scales, zeros, pairs);
       for (int64_t i = 0; i < p.m; ++i)
         for (int64_t j = 0; j < n; ++j)
-          sums[i * Dots::kMost + j] +=
-              dots[i * Dots::kMost + j] * scales[j] + (Weights::kGrouped ? total[i] * zeros[j] : 0);
+          sums[i * Dots::kPitch + j] += dots[i * Dots::kPitch + j] * scales[j] +
+                                        (Weights::kGrouped ? total[i] * zeros[j] : 0);
     }
     for (int64_t i = 0; i < p.m; ++i)
-      write_row<float>(p, sums + i * Dots::kMost, i, j0, n, false, pairs);
+      write_row<float>(p, sums + i * Dots::kPitch, i, j0, n, false, pairs);
   }
 };
 

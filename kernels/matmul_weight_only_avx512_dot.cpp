@@ -79,7 +79,7 @@ struct ByteDots {
       for (int c = 0; c < columns; ++c) {
         const char* from = y + c * line + q;
         v[c] = of_bytes(_mm256_maskz_loadu_epi8(low_bits(depth - q), from));
-        __builtin_prefetch(from + columns * line);  // for the next columns
+        __builtin_prefetch(from + columns * line, 0, 2);  // for the next columns
       }
 #pragma GCC unroll 4
       for (int r = 0; r < rows; ++r) {
@@ -112,7 +112,7 @@ struct NibbleDots {
       for (int c = 0; c < columns; ++c) {
         const char* from = y + c * line + q / 2;
         __m512i code = _mm512_maskz_loadu_epi8(mask, from), v[4];
-        __builtin_prefetch(from + columns * line);  // for the next columns
+        __builtin_prefetch(from + columns * line, 0, 2);  // for the next columns
 #pragma GCC unroll 4
         for (int i = 0; i < 4; ++i)
           v[i] = _mm512_permutexvar_epi16(_mm512_srli_epi16(code, 4 * i), numbers);
