@@ -1,5 +1,5 @@
 // Rows joined end to end: what torch.cat writes, read from several matrices in one pass.
-#include "kernel.h"
+#include "move.h"
 
 namespace trn {
 namespace {
@@ -19,9 +19,8 @@ void cat(const Call& call, const Range& range) {
       const int64_t n = part.sizes[1];
       const int64_t from = first > at ? first - at : 0, until = last - at < n ? last - at : n;
       if (from < until)
-        __builtin_memcpy(to + (at + from) * size,
-                         part.as<char>() + (row * part.strides[0] + from) * size,
-                         (until - from) * size);
+        copy_bytes(to + (at + from) * size, part.as<char>() + (row * part.strides[0] + from) * size,
+                   (until - from) * size);
       at += n;
     }
     i += last - first;

@@ -1,7 +1,9 @@
 // Combining many numbers into one, in lanes that do not wait for each other.
 #pragma once
 
-#include "kernel.h"
+#include <type_traits>
+
+#include "convert.h"
 
 namespace trn {
 namespace {
@@ -11,14 +13,37 @@ namespace {
 template <class A>
 inline constexpr int kFoldLanes = sizeof(A) < 4 ? 64 : 256 / static_cast<int>(sizeof(A));
 
-// All lanes as a tree. Their number is a constant, so that compilers keep them in registers.
+// n of A side by side in a register, and whether f takes two of those.
+template <class A, int n>
+struct LanesOf {
+  typedef A type __attribute__((vector_size(n * sizeof(A)), aligned(sizeof(A)), may_alias));
+};
+template <class A, int n, class F>
+constexpr bool takes_lanes() {
+  if constexpr (n > 1 && n * sizeof(A) <= kVectorBytes && std::is_arithmetic_v<A>) {
+    using Lanes = typename LanesOf<A, n>::type;
+    return requires(F f, Lanes x) { f(x, x); };
+  } else {
+    return false;
+  }
+}
+
+// All lanes as a tree. Their number is a constant, so that compilers keep them in registers. Where
+// f takes vectors, it gets both halves at once: compilers take such short loops apart.
 template <int lanes, class A, class F>
 TRN_INLINE A join_lanes(A* lane, F f) {
   if constexpr (lanes == 1) {
     return lane[0];
   } else {
-    for (int k = 0; k < lanes / 2; ++k) lane[k] = f(lane[k], lane[k + lanes / 2]);
-    return join_lanes<lanes / 2>(lane, f);
+    constexpr int kHalf = lanes / 2;
+    if constexpr (takes_lanes<A, kHalf, F>()) {
+      using Half = typename LanesOf<A, kHalf>::type;
+      Half* half = reinterpret_cast<Half*>(lane);
+      half[0] = f(half[0], half[1]);
+    } else {
+      for (int k = 0; k < kHalf; ++k) lane[k] = f(lane[k], lane[k + kHalf]);
+    }
+    return join_lanes<kHalf>(lane, f);
   }
 }
 

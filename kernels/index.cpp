@@ -5,6 +5,7 @@
 // the shape of the iteration, and the indexed tensor has stride 0 along the dimensions that an
 // index chooses. Elements that are only moved are moved by their size.
 #include "indexing.h"
+#include "move.h"
 
 namespace trn {
 namespace {
@@ -54,17 +55,27 @@ TRN_INLINE void fetch_choices(const Operand& o, const T* row, int64_t run, const
   for (int64_t k = 0; k < bytes; k += kLine) __builtin_prefetch(next + k);
 }
 
-// Has the beginning of the row that comes next fetched, where one index chooses rows: the
-// processor's own prefetching does not know where it is.
+// Dense rows that one index each chooses, `n` of them. Those to come are fetched: the processor's
+// own prefetching does not know where they are.
 template <class U>
-TRN_INLINE void fetch_next_row(const Call& call, const Walk& w, const U* self, int64_t run) {
-  const Operand &from = call.operand[1], &index = call.operand[2];
-  const int before = from.ndim - 2;
-  if (call.noperands != 3 || before < 0 || w.at(before) + 1 >= from.sizes[before]) return;
-  const int64_t i = index_at(index, w.offset[2] + index.strides[before]);
-  const U* next = self + w.offset[1] + from.strides[before] + i * call.ints[2];
-  for (int64_t k = 0; k < run * static_cast<int64_t>(sizeof(U)) && k < 4096; k += 64)
-    __builtin_prefetch(reinterpret_cast<const char*>(next) + k);
+void read_rows(const Call& call, const Walk& w, U* to, const U* self, int64_t n, bool wrap,
+               const Range& range) {
+  constexpr int64_t kAhead = 4, kMost = 2048, kSize = sizeof(U);
+  const int64_t *sizes = call.ints + 1, bytes = w.run() * kSize;
+  const Operand& index = call.operand[2];
+  const auto row = [&](int64_t r) { return self + w.offset[1] + r * w.row_step(1); };
+  for (int64_t r = 0; r < n; ++r) {
+    const int64_t at = w.offset[2] + r * w.row_step(2), offsets[] = {0, 0, at};
+    if (r + kAhead < n) {
+      const U* next = row(r + kAhead) + index_at(index, at + kAhead * w.row_step(2)) * sizes[1];
+      for (int64_t k = 0; k < bytes && k < kMost; k += 64)
+        __builtin_prefetch(reinterpret_cast<const char*>(next) + k);
+    }
+    const int64_t place = chosen(call, offsets, 2, 3, wrap, sizes, range);
+    char* out = reinterpret_cast<char*>(to + r * w.row_step(0));
+    if (place < 0) __builtin_memset(out, 0, bytes);
+    else copy_bytes(out, reinterpret_cast<const char*>(row(r) + place), bytes);
+  }
 }
 
 // --- out = self[indices...] ----------------------------------------------------------------------
@@ -80,13 +91,19 @@ void index(const Call& call, const Range& range) {
   for (Walk w(call, call.operand[0], n, range.begin, range.end); w.left > 0;) {
     const int64_t run = w.run(), to_step = w.step(0), from_step = w.step(1);
     U* to = out + w.offset[0];
-    if (constant_along_row(w, 2, n)) {
+    const bool constant = constant_along_row(w, 2, n);
+    if (const int64_t rows = w.rows();
+        constant && n == 3 && to_step == 1 && from_step == 1 && rows) {
+      read_rows(call, w, to, self, rows, wrap, range);
+      w.advance_rows(rows);
+      continue;
+    }
+    if (constant) {
       const int64_t place = chosen(call, w.offset, 2, n, wrap, sizes, range);
       const U* from = self + w.offset[1] + place;
       if (place < 0) {
         for (int64_t k = 0; k < run; ++k) to[k * to_step] = U{};
       } else if (to_step == 1 && from_step == 1) {
-        fetch_next_row(call, w, self, run);
         __builtin_memcpy(to, from, run * sizeof(U));
       } else {
         for (int64_t k = 0; k < run; ++k) to[k * to_step] = from[k * from_step];

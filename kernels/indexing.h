@@ -42,9 +42,25 @@ struct Walk {
 
   TRN_INLINE void advance(int64_t run) {  // run <= run()
     left -= run;
-    int d = ndim_ - 1;
-    at_[d] += run;
-    for (int k = 0; k < n_; ++k) offset[k] += run * stride_[k][d];
+    move(ndim_ - 1, run);
+  }
+  // Whole rows from here on that follow each other in the dimension before the last one.
+  TRN_INLINE int64_t rows() const {
+    const int d = ndim_ - 1;
+    if (d == 0 || at_[d] != 0) return 0;
+    const int64_t beside = size_[d - 1] - at_[d - 1], whole = left / size_[d];
+    return beside < whole ? beside : whole;
+  }
+  TRN_INLINE int64_t row_step(int k) const { return stride_[k][ndim_ - 2]; }
+  TRN_INLINE void advance_rows(int64_t n) {  // n <= rows()
+    left -= n * size_[ndim_ - 1];
+    move(ndim_ - 2, n);
+  }
+
+ private:
+  TRN_INLINE void move(int d, int64_t steps) {
+    at_[d] += steps;
+    for (int k = 0; k < n_; ++k) offset[k] += steps * stride_[k][d];
     while (d > 0 && at_[d] == size_[d]) {
       for (int k = 0; k < n_; ++k) offset[k] += stride_[k][d - 1] - size_[d] * stride_[k][d];
       at_[d] = 0;
@@ -52,7 +68,6 @@ struct Walk {
     }
   }
 
- private:
   int ndim_, n_;
   int64_t size_[kMaxDims], at_[kMaxDims];
   int64_t stride_[kMaxOperands][kMaxDims];

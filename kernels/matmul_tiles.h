@@ -68,10 +68,11 @@ inline Tiling matmul_tiling(int64_t m, int64_t n, int64_t k, int64_t batch, int 
 }
 
 // A thin product's items are runs of the longer side: `n` of them an item, whole cache lines, at
-// most 512 so that rows of the large factor are read 2 KiB at a time, and several a thread.
+// most 1024 so that rows of the large factor are read 4 KiB at a time, and several a thread.
 inline Tiling thin_tiling(int64_t m, int64_t n) {
   const int64_t longer = m <= kThin ? n : m;
-  Tiling t{m, even_part(longer, longer >= 4096 ? 1024 : longer > 1024 ? longer / 8 : 128, 64), 1, 0};
+  const int64_t most = longer >= 4096 ? 1024 : longer > 1024 ? longer / 8 : 128;
+  Tiling t{m, even_part(longer, most, 64), 1, 0};
   t.across = (longer + t.n - 1) / t.n;
   return t;
 }

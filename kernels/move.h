@@ -83,6 +83,21 @@ struct __attribute__((packed, may_alias)) Element {
   uint8_t byte[kBytes];
 };
 
+// Copies n bytes. Short rows in order: the C library goes backwards where both addresses are alike
+// in their lowest bits, which stops the processor's own fetching.
+TRN_INLINE void copy_bytes(char* to, const char* from, int64_t n) {
+  constexpr int64_t kBytes = 256, kShort = 2560;
+  if (n > kShort) {
+    __builtin_memcpy(to, from, n);
+    return;
+  }
+  using Piece = Element<kBytes>;
+  int64_t i = 0;
+  for (; i + kBytes <= n; i += kBytes)
+    *reinterpret_cast<Piece*>(to + i) = *reinterpret_cast<const Piece*>(from + i);
+  __builtin_memcpy(to + i, from + i, n - i);
+}
+
 template <class U>
 TRN_INLINE void move_strided(char* to, int64_t to_step, const char* from, int64_t from_step,
                              int64_t n) {
@@ -201,9 +216,8 @@ inline void move_elements(const Operand& dst, const Operand& src, const Call& ca
   }
   const int last = m.ndim - 1;
   if (m.dense(last))
-    return move_rows(m, call, range, to, from, [&m](char* t, const char* f, int64_t n) {
-      __builtin_memcpy(t, f, n * m.bytes);
-    });
+    return move_rows(m, call, range, to, from,
+                     [&m](char* t, const char* f, int64_t n) { copy_bytes(t, f, n * m.bytes); });
   // Rows of several cache lines are read in the order in which they lie.
   if (last > 0 && m.bytes >= 256 && m.from[last - 1] < m.from[last]) {
     std::swap(m.size[last - 1], m.size[last]);

@@ -58,7 +58,7 @@ struct Joined : M {
   static TRN_INLINE void block(State& s, const S* x, int64_t n, int64_t) {
     const Part part = fold<Part>(
         n, M::template start<Part>(), [x](int64_t i) { return M::term(static_cast<T>(x[i])); },
-        [](Part a, Part b) { return M::join(a, b); });
+        [](auto a, auto b) -> decltype(M::join(a, b)) { return M::join(a, b); });
     s = M::join(s, static_cast<State>(part));
   }
   template <int kCount>
@@ -204,8 +204,12 @@ struct ExtremeMeasure {
     return worst<E, kMax>();
   }
   static TRN_INLINE E term(E x) { return x; }
-  // Of two numbers; a, where there is a NaN.
-  static TRN_INLINE E number(E a, E b) { return kMax ? (a < b ? b : a) : (b < a ? b : a); }
+  // Of two numbers, or vectors of them; a, where there is a NaN.
+  template <class A>
+  static TRN_INLINE A number(A a, A b) {
+    if constexpr (kMax) return a < b ? b : a;
+    else return b < a ? b : a;
+  }
   static TRN_INLINE E join(E a, E b) { return kHasNan && b != b ? b : number(a, b); }
   template <int k>
   static TRN_INLINE E value(E s, const Call&) {
@@ -234,8 +238,8 @@ struct FloatExtreme : Joined<ExtremeMeasure<E, kMax>> {
       best[0] = M::number(best[0], v);
       zero[0] += v * E(0);
     }
-    const E most = join_lanes<kLanes>(best, [](E a, E b) { return M::number(a, b); });
-    const bool finite = join_lanes<kLanes>(zero, [](E a, E b) { return a + b; }) == 0;
+    const E most = join_lanes<kLanes>(best, [](auto a, auto b) { return M::number(a, b); });
+    const bool finite = join_lanes<kLanes>(zero, [](auto a, auto b) { return a + b; }) == 0;
     s = M::join(s, !finite && has_nan(x, n) ? not_a_number<E>() : most);
   }
   template <class S>

@@ -211,12 +211,12 @@ TRN_INLINE void by_wides(S* out, const S* const* in, int64_t n, F f) {
 TRN_INLINE float sum_of(Wide x) {
   alignas(64) float lane[kLanes];
   store(lane, (x.a + x.b) + (x.c + x.d));
-  return join_lanes<kLanes>(lane, [](float a, float b) { return a + b; });
+  return join_lanes<kLanes>(lane, [](auto a, auto b) { return a + b; });
 }
 TRN_INLINE float largest_of(Wide x) {
   alignas(64) float lane[kLanes];
   store(lane, larger(larger(x.a, x.b), larger(x.c, x.d)));
-  return join_lanes<kLanes>(lane, [](float a, float b) { return a < b ? b : a; });
+  return join_lanes<kLanes>(lane, [](auto a, auto b) { return a < b ? b : a; });
 }
 
 }  // namespace

@@ -1,0 +1,2 @@
+// Joined rows compiled for AVX2.
+#include "cat.cpp"

@@ -1,0 +1,2 @@
+// Joined rows compiled for AVX512.
+#include "cat.cpp"
