@@ -15,6 +15,7 @@ namespace trn {
 // A multiple of the rows (12, 6, 4) and columns (32, 16, 8) of every register tile.
 inline constexpr int64_t kQueryBlock = 96;
 inline constexpr int64_t kDropoutDraws = 4;  // Philox's counter goes on by so much with a call
+inline constexpr int64_t kStateFloats = 4;   // room of Philox's seed and offset, two int64
 inline constexpr int64_t kMaxHead = 256;     // longest head that is served
 inline constexpr int64_t kMaxKeys = 768;     // most keys of a block
 inline constexpr int64_t kTileStride =

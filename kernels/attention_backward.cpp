@@ -169,11 +169,15 @@ void write_keys(const Operand& o, const Queries& b, int64_t key, int64_t n, cons
 }
 
 // operands: dq [copies, batch, heads, queries, head] of dense floats; dk, dv; dmask [batch, heads,
-// queries, keys] or absent; q, k, v, mask; dout; stats of attention_stats. ints and reals: see
-// problem_of; ints[4]: keys of a chunk. Items: copies * batch * key heads.
+// queries, keys] or absent; q, k, v, mask; dout; stats of attention_stats, dropout's state among
+// them. ints and reals: see problem_of; ints[4]: keys of a chunk. Items: copies * batch * key
+// heads.
 template <class Words, class S>
 void attention_backward(const Call& call, const Range& range) {
-  const Problem p = problem_of(call, 4);
+  Problem p = problem_of(call, 4);
+  const float* state = call.operand[9].as<float>() + 2 * p.q.sizes[0] * p.q.sizes[1] * p.queries;
+  __builtin_memcpy(&p.seed, state, sizeof p.seed);
+  __builtin_memcpy(&p.offset, state + kStateFloats / 2, sizeof p.offset);
   const int64_t block = call.ints[1], chunk = call.ints[4], heads = p.k.sizes[1];
   Room r;
   lay_out<Words>(r, p, block, range.scratch);

@@ -2,6 +2,7 @@
 // its gradient.
 //
 // Items are rows of queries: batch * heads * queries of them.
+#include "attention.h"
 #include "blocks.h"
 #include "math.h"
 
@@ -16,14 +17,20 @@ TRN_INLINE T* row_at(const Operand& o, int64_t item) {
          item % queries * o.strides[2];
 }
 
-// operands: stats [2, batch * heads * queries] of floats: the logsumexp as an exponent of two
-// (infinity for a query that sees nothing, so that its probabilities are 0), and sum(dout * out);
-// out, dout, logsumexp [batch, heads, queries].
+// operands: stats, floats: of batch * heads * queries, the logsumexp as an exponent of two
+// (infinity for a query that sees nothing, so that its probabilities are 0), then sum(dout * out),
+// then dropout's state; out, dout, logsumexp [batch, heads, queries]; the state's seed and offset,
+// int64, or both absent: then they are ints[0] and ints[1].
 template <class S>
 void stats(const Call& call, const Range& range) {
   const Operand &out = call.operand[1], &dout = call.operand[2], &logsumexp = call.operand[3];
-  const int64_t rows = call.operand[0].sizes[1], head = out.sizes[3];
+  const int64_t rows = call.work, head = out.sizes[3];
   float* to = call.operand[0].as<float>();
+  for (int k = 0; k < 2 && range.begin == 0; ++k) {
+    const Operand& word = call.operand[4 + k];
+    const int64_t value = word.absent() ? call.ints[k] : *word.as<int64_t>();
+    __builtin_memcpy(to + 2 * rows + k * (kStateFloats / 2), &value, sizeof value);
+  }
   for (int64_t item = range.begin; item < range.end; ++item) {
     const float lse = *row_at<float>(logsumexp, item);
     to[item] = lse == -infinity<float>() ? infinity<float>() : lse * 1.44269504088896341f;
@@ -63,6 +70,12 @@ void sum_copies(const Call& call, const Range& range) {
   }
 }
 
+// Where dropout's random numbers begin: [2] of int64, ints[0] and ints[1].
+void state(const Call& call, const Range&) {
+  __builtin_memcpy(call.operand[0].data, call.ints, 2 * sizeof(int64_t));
+}
+
+TRN_REGISTER("attention_state", DType::i64, state);
 TRN_REGISTER_FLOATS(attention_stats, stats);
 TRN_REGISTER_FLOATS(attention_sum, sum_copies);
 

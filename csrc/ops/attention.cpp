@@ -9,10 +9,12 @@
 #include <ATen/native/transformers/sdp_utils_cpp.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/select.h>
 #include <ATen/ops/zeros.h>
 
 #include "ops/attention_results.h"
 #include "processor.h"
+#include "runtime/capture.h"
 #include "runtime/generator.h"
 
 namespace trn::ops {
@@ -22,7 +24,8 @@ using Mask = std::optional<at::Tensor>;
 using Scale = std::optional<double>;
 
 const Family attention("attention"), attention_backward("attention_backward"),
-    attention_stats("attention_stats"), attention_sum("attention_sum");
+    attention_stats("attention_stats"), attention_sum("attention_sum"),
+    attention_state("attention_state");
 
 // Why the fused kernels cannot serve, or null if they can.
 const char* obstacle(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
@@ -63,6 +66,7 @@ struct Attention {
   bool causal;
   double scale, dropout;
   int64_t seed = 0, offset = 0;
+  at::Tensor seed_there, offset_there;  // the same on the device: defined where a graph draws them
 
   Attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
             const Mask& bias, double dropout, bool causal, Scale scale)
@@ -93,6 +97,21 @@ at::Tensor empty_as(const at::Tensor& like, int64_t head) {
       .transpose(1, 2);
 }
 
+// A graph draws anew at each replay: another graph, of the backward, has to read what it drew.
+void draw_there(Attention& a) {
+  if (!runtime::capture_of(runtime::current_stream(a.q.device().index()))) return;
+  const at::Tensor state = at::empty({2}, a.q.options().dtype(at::kLong));
+  Launch(attention_state, DType::i64).out(state).ints({a.seed, a.offset}).run(1, 1);
+  a.seed_there = state.select(0, 0);
+  a.offset_there = state.select(0, 1);
+}
+at::Tensor seed_of(const Attention& a) {
+  return a.seed_there.defined() ? a.seed_there : number(a.seed);
+}
+at::Tensor offset_of(const Attention& a) {
+  return a.offset_there.defined() ? a.offset_there : number(a.offset);
+}
+
 // (out, logsumexp)
 std::pair<at::Tensor, at::Tensor> forward(Attention& a) {
   at::Tensor out = empty_as(a.q, a.v.size(3));
@@ -102,6 +121,7 @@ std::pair<at::Tensor, at::Tensor> forward(Attention& a) {
     const auto [seed, offset] = runtime::reserve(std::nullopt, a.q.device().index(), kDropoutDraws);
     a.seed = static_cast<int64_t>(seed);
     a.offset = static_cast<int64_t>(offset);
+    draw_there(a);
   }
   const int64_t block = attention_forward_keys(a.q.size(3), a.v.size(3), caches().l2);
   Launch(attention, dtype_of(a.q))
@@ -130,12 +150,15 @@ std::array<at::Tensor, 4> backward(const Attention& a, const at::Tensor& grad_ou
   at::Tensor dmask;
   if (wants_mask) dmask = at::zeros(a.mask.sizes(), a.mask.options());
   const int64_t rows = a.q.size(0) * a.q.size(1) * a.queries();
-  const at::Tensor stats = at::empty({2, rows}, floats);
+  const at::Tensor stats = at::empty({2 * rows + kStateFloats}, floats);
   Launch(attention_stats, dtype_of(a.q))
       .out(stats)
       .in(out)
       .in(grad_out)
       .in(logsumexp)
+      .in(a.seed_there)
+      .in(a.offset_there)
+      .ints({a.seed, a.offset})
       .run(rows, grain_for(2 * out.size(3)));
 
   const int64_t block = attention_backward_keys(a.q.size(3), a.v.size(3), caches().l2);
@@ -157,7 +180,7 @@ std::array<at::Tensor, 4> backward(const Attention& a, const at::Tensor& grad_ou
       .in(a.mask)
       .in(grad_out)
       .in(stats)
-      .ints({a.causal, block, a.seed, a.offset, chunk})
+      .ints({a.causal, block, 0, 0, chunk})
       .reals({a.scale, a.dropout})
       .run(copies * a.key_heads(), 1);
   Launch(attention_sum, dtype_of(a.q))
@@ -172,8 +195,8 @@ using Wide = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, c10::Sym
                         at::Tensor, at::Tensor, at::Tensor>;
 Wide wide_forward(Attention a) {
   const auto [out, logsumexp] = forward(a);
-  return {out,      logsumexp,      at::Tensor(),     at::Tensor(), a.queries(),
-          a.keys(), number(a.seed), number(a.offset), at::Tensor()};
+  return {out,      logsumexp,  at::Tensor(), at::Tensor(), a.queries(),
+          a.keys(), seed_of(a), offset_of(a), at::Tensor()};
 }
 
 // Gradients of (q, k, v, mask) for whichever signature.
@@ -181,9 +204,12 @@ std::array<at::Tensor, 4> backward_of(Attention a, const Mask& bias, bool wants_
                                       const at::Tensor& grad_out, const at::Tensor& out,
                                       const at::Tensor& logsumexp, const at::Tensor& seed,
                                       const at::Tensor& offset) {
-  if (a.dropout > 0) {
+  if (a.dropout > 0 && seed.is_cpu()) {
     a.seed = seed.item<int64_t>();
     a.offset = offset.item<int64_t>();
+  } else if (a.dropout > 0) {
+    a.seed_there = seed;
+    a.offset_there = offset;
   }
   std::array<at::Tensor, 4> grads =
       backward(a, grad_out, out, logsumexp, wants_bias && a.mask.defined());
@@ -258,7 +284,7 @@ Four TRN_OP(_scaled_dot_product_efficient_attention)(const at::Tensor& query, co
                                                      Scale scale) {
   Attention a{query, key, value, attn_bias, dropout_p, is_causal, scale};
   const auto [out, logsumexp] = forward(a);
-  return {out, logsumexp, number(a.seed), number(a.offset)};
+  return {out, logsumexp, seed_of(a), offset_of(a)};
 }
 
 Four TRN_OP_ACROSS(_scaled_dot_product_efficient_attention_backward)(

@@ -84,6 +84,22 @@ other(x).sum().backward()
 for p, q in zip(model.parameters(), other.parameters()):
     torch.testing.assert_close(p.grad, q.grad)
 
+# What dropout keeps differs from replay to replay, and the backward, a graph of its own, knows:
+# the gradient of v that out is linear in says what out does.
+class Attention(torch.nn.Module):
+    def forward(self, q, v):
+        return torch.nn.functional.scaled_dot_product_attention(q, q, v, dropout_p=0.5)
+
+q, v = (torch.randn(1, 2, 16, 8, device="cuda", requires_grad=n) for n in (False, True))
+attention = torch.cuda.make_graphed_callables(Attention(), (q, v))
+seen = []
+for _ in range(2):
+    out = attention(q, v)
+    grad, = torch.autograd.grad(out.sum(), v)
+    torch.testing.assert_close((v * grad).sum(), out.sum())
+    seen.append(out.detach().clone())
+assert not torch.equal(*seen)
+
 # A pool of one's own keeps its memory apart.
 pool = torch.cuda.MemPool()
 with torch.cuda.use_mem_pool(pool):

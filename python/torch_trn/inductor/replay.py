@@ -110,7 +110,7 @@ class _Recording:
                 visible: bool) -> Callable[[Sequence], object]:
         """What makes a result of a call's inputs, of which it may show one, after the graph ran."""
         if not _on_device(output):
-            if isinstance(output, torch.Tensor) and output.any():  # attention's seed for dropout
+            if isinstance(output, torch.Tensor) and output.any():  # attention's zeros stay zeros
                 raise RuntimeError("a result on the host would not change")
             return lambda inputs: output
         storage = output.untyped_storage()
