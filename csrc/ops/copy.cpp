@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cstring>
 
+#include "base/spoken.h"
 #include "ops/blocking.h"
 #include "ops/iterator.h"
 #include "ops/op.h"
@@ -68,16 +69,17 @@ driver::Packet copy_packet(driver::Direction direction, void* dst, const void* s
 // In a graph the copy runs at each replay, so the host memory has to stay and nobody may wait.
 void record_transfer(runtime::Capture& capture, const driver::Packet& packet,
                      const at::Tensor& host, bool non_blocking) {
+  const std::string ours = spoken_platform();
   if (!host.is_pinned())
     runtime::refuse_in_capture(
-        capture,
-        "Cannot copy between CPU and TRN tensors during graph capture unless the CPU "
-        "tensor is pinned. Please use tensor.pin_memory() or allocate the tensor with "
-        "pin_memory=True.");
+        capture, ("Cannot copy between CPU and " + ours + " tensors during " + ours +
+                  " graph capture unless the CPU tensor is pinned. Please use tensor.pin_memory() "
+                  "or allocate the tensor with pin_memory=True.")
+                     .c_str());
   if (!non_blocking)
-    runtime::refuse_in_capture(capture,
-                               "a copy between CPU and TRN that waits; pass "
-                               "non_blocking=True");
+    runtime::refuse_in_capture(
+        capture,
+        ("a copy between CPU and " + ours + " that waits; pass non_blocking=True").c_str());
   capture.keep(host.storage());
   runtime::submit(capture.origin().device_index(), packet);
 }

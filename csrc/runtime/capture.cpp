@@ -113,9 +113,9 @@ std::shared_ptr<CapturePoint> Capture::point(c10::Stream stream) {
 
 void Capture::join(c10::Stream stream, const CapturePoint& point) {
   TORCH_CHECK(stream.device_index() == origin_.device_index(),
-              "a TRN graph records the streams of one device; trn:",
-              static_cast<int>(stream.device_index()),
-              " cannot join a capture on trn:", static_cast<int>(origin_.device_index()));
+              "a graph records the streams of one device; ", spoken_device(), ":",
+              static_cast<int>(stream.device_index()), " cannot join a capture on ",
+              spoken_device(), ":", static_cast<int>(origin_.device_index()));
   std::lock_guard lock(mutex_);
   auto& clock = clocks_[stream.id()];
   for (const auto& [id, position] : point.seen) clock[id] = std::max(clock[id], position);

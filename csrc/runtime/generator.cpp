@@ -9,6 +9,7 @@
 #include <cstring>
 #include <mutex>
 
+#include "base/spoken.h"
 #include "runtime/capture.h"
 
 namespace trn::runtime {
@@ -97,8 +98,8 @@ std::pair<uint64_t, uint64_t> reserve(const std::optional<at::Generator>& genera
                                       c10::DeviceIndex device, uint64_t count) {
   const at::Generator& g =
       generator && generator->defined() ? *generator : default_generator(device);
-  TORCH_CHECK(g.device().is_privateuseone(),
-              "Expected a 'trn' device type for generator but found '", g.device().type(), "'");
+  TORCH_CHECK(g.device().is_privateuseone(), "Expected a '", spoken_device(),
+              "' device type for generator but found '", g.device().type(), "'");
   if (Capture* capture = capture_of(current_stream(g.device().index())))
     return capture->draw(g, count);
   auto* philox = static_cast<PhiloxGenerator*>(g.unsafeGetGeneratorImpl());

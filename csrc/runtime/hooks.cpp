@@ -3,6 +3,7 @@
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/Storage.h>
 
+#include "base/spoken.h"
 #include "runtime/allocator.h"
 #include "runtime/generator.h"
 #include "runtime/pinned.h"
@@ -34,8 +35,8 @@ struct Hooks final : at::PrivateUse1HooksInterface {
   at::Device getDeviceFromPtr(void* p) const override {
     const c10::DeviceIndex index = device_of_pointer(p);
     TORCH_CHECK(index >= 0,
-                "The specified pointer resides on host memory and is not registered "
-                "with any TRN device.");
+                "The specified pointer resides on host memory and is not registered with any ",
+                spoken_platform(), " device.");
     return at::Device(c10::kPrivateUse1, index);
   }
 

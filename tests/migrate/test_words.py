@@ -18,6 +18,11 @@ def test_a_program_finds_cudas_words(redirected):
         torch.cuda.synchronize("cpu")
     with pytest.raises(RuntimeError, match="^Called CUDAGraph::replay without"):
         torch.cuda.CUDAGraph().replay()
+    with pytest.raises(RuntimeError, match="between CPU and CUDA tensors during CUDA graph"):
+        with torch.cuda.graph(torch.cuda.CUDAGraph()):
+            torch.ones(2).cuda()
+    with pytest.raises(RuntimeError, match="Expected a 'cuda' device type for generator"):
+        torch.empty(2, device="cuda").uniform_(generator=torch.Generator())
     summary = torch.cuda.memory_summary()
     assert "PyTorch CUDA memory summary, device ID 0" in summary and "TRN" not in summary
 
