@@ -7,6 +7,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/fence.h"
 #include "base/spin.h"
 #include "base/wait.h"
 
@@ -110,9 +111,10 @@ uint64_t Queue::push(const Packet& packet) {
   });
   written_ += record.lines;
   const uint64_t tail = tail_.load(std::memory_order_relaxed) + 1;
-  tail_.store(tail, std::memory_order_seq_cst);
+  tail_.store(tail, std::memory_order_release);
   producing_.clear(std::memory_order_release);
-  if (consumer_asleep_.load(std::memory_order_seq_cst)) {
+  asymmetric_fence_light();
+  if (consumer_asleep_.load(std::memory_order_relaxed)) {
     std::lock_guard lock(mutex_);
     pushed_.notify_one();
   }
@@ -122,14 +124,15 @@ uint64_t Queue::push(const Packet& packet) {
 Packet* Queue::front() {
   const uint64_t head = done_.load(std::memory_order_relaxed);
   const auto ready = [&] {
-    return tail_.load(std::memory_order_seq_cst) != head || closed_.load(std::memory_order_seq_cst);
+    return tail_.load(std::memory_order_acquire) != head || closed_.load(std::memory_order_acquire);
   };
   if (!spin(ready, kConsumerSpin)) {
     std::unique_lock lock(mutex_);
     // Set before the last look: a producer either sees the flag or is seen by that look.
-    consumer_asleep_.store(true, std::memory_order_seq_cst);
+    consumer_asleep_.store(true, std::memory_order_relaxed);
+    asymmetric_fence_heavy();
     pushed_.wait(lock, ready);
-    consumer_asleep_.store(false, std::memory_order_seq_cst);
+    consumer_asleep_.store(false, std::memory_order_relaxed);
   }
   if (tail_.load(std::memory_order_acquire) == head) return nullptr;
   uint64_t at = read_.load(std::memory_order_relaxed);
@@ -152,28 +155,30 @@ Packet* Queue::front() {
 void Queue::pop() {
   read_.store(read_.load(std::memory_order_relaxed) + front_lines_, std::memory_order_release);
   const uint64_t done = done_.load(std::memory_order_relaxed) + 1;
-  done_.store(done, std::memory_order_seq_cst);
-  if (done < wanted_.load(std::memory_order_seq_cst)) return;
+  done_.store(done, std::memory_order_release);
+  asymmetric_fence_light();
+  if (done < wanted_.load(std::memory_order_relaxed)) return;
   std::lock_guard lock(mutex_);
-  wanted_.store(UINT64_MAX, std::memory_order_seq_cst);  // those still waiting ask again
+  wanted_.store(UINT64_MAX, std::memory_order_relaxed);  // those still waiting ask again
   reached_.notify_all();
 }
 
 void Queue::wait(uint64_t value) {
-  const auto done = [&] { return done_.load(std::memory_order_seq_cst) >= value; };
+  const auto done = [&] { return reached(value); };
   if (spin(done, kWaiterSpin)) return;
   const WaitScope waiting;
   std::unique_lock lock(mutex_);
   for (;;) {
-    wanted_.store(std::min(wanted_.load(std::memory_order_seq_cst), value),
-                  std::memory_order_seq_cst);
+    wanted_.store(std::min(wanted_.load(std::memory_order_relaxed), value),
+                  std::memory_order_relaxed);
+    asymmetric_fence_heavy();  // either pop() sees what is wanted, or this look what is done
     if (done()) return;
     reached_.wait(lock);
   }
 }
 
 void Queue::close() {
-  closed_.store(true, std::memory_order_seq_cst);
+  closed_.store(true, std::memory_order_release);
   std::lock_guard lock(mutex_);
   pushed_.notify_one();
 }

@@ -136,13 +136,12 @@ bool convolve_pointwise(const at::Tensor& out, const at::Tensor& image, const at
   const int64_t beta = bias.defined();
   const at::Tensor x = rows_of_channels(image), y = rows_of_channels(out);
   if (x.defined() && y.defined() && is_product_of_rows(image, co)) {
-    matmul_into(y.unsqueeze(0), x.unsqueeze(0), w.t().unsqueeze(0),
-                beta ? bias.view({1, 1, co}) : bias, 1, beta);
+    matmul_into(y, x, w.t(), bias, 1, beta);
     return true;
   }
   if (!out.is_contiguous() || !image.is_contiguous()) return false;
-  matmul_into(out.view({n, co, -1}), w.unsqueeze(0).expand({n, co, ci}), image.reshape({n, ci, -1}),
-              beta ? bias.view({1, co, 1}) : bias, 1, beta);
+  matmul_into(out.view({n, co, -1}), w, image.reshape({n, ci, -1}),
+              beta ? bias.view({co, 1}) : bias, 1, beta);
   return true;
 }
 

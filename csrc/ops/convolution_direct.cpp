@@ -106,8 +106,7 @@ Factor::Factor(const at::Tensor& b, int64_t rows, int64_t products) : matrix_(b)
 }
 
 void Factor::product(const at::Tensor& out, const at::Tensor& a) const {
-  if (!packed_.defined())
-    return matmul_into(out.unsqueeze(0), a.unsqueeze(0), matrix_.unsqueeze(0));
+  if (!packed_.defined()) return matmul_into(out, a, matrix_);
   constexpr ConvTaps kOne{1, 0, 1, 1}, kAxes[3] = {kOne, kOne, kOne};
   multiply(image_of(out), rows_of(a), packed_, {}, kAxes, 1, false);
 }

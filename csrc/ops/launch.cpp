@@ -61,23 +61,25 @@ Operand& Launch::next(bool output, c10::DeviceIndex device) {
 }
 
 namespace {
-void fill_operand(Operand& o, const at::Tensor& t) {
-  const int64_t ndim = t.dim();
+void fill_operand(Operand& o, const at::Tensor& t, c10::IntArrayRef as) {
+  const int64_t ndim = static_cast<int64_t>(as.size()), added = ndim - t.dim();
   TORCH_CHECK(ndim <= kMaxDims, "trn kernels take tensors of at most ", kMaxDims,
               " dimensions, got ", ndim);
+  TORCH_INTERNAL_ASSERT(added >= 0, "an operand of ", t.sizes(), " seen as ", as);
+  const c10::IntArrayRef sizes = t.sizes(), strides = t.strides();
   o.data = t.data_ptr();
   o.dtype = dtype_of(t);
   o.ndim = static_cast<int8_t>(ndim);
   for (int64_t d = 0; d < ndim; ++d) {
-    o.sizes[d] = t.size(d);
-    o.strides[d] = t.stride(d);
+    o.sizes[d] = as[d];
+    o.strides[d] = d < added || sizes[d - added] != as[d] ? 0 : strides[d - added];
   }
 }
 }  // namespace
 
-Launch& Launch::tensor(const at::Tensor& t, bool output) {
+Launch& Launch::tensor(const at::Tensor& t, c10::IntArrayRef as, bool output) {
   if (t.defined()) {
-    fill_operand(next(output, t.device().index()), t);
+    fill_operand(next(output, t.device().index()), t, as);
   } else {
     Operand& o = next(output, -1);
     o.data = nullptr;
@@ -87,8 +89,12 @@ Launch& Launch::tensor(const at::Tensor& t, bool output) {
   return *this;
 }
 
-Launch& Launch::out(const at::Tensor& t) { return tensor(t, true); }
-Launch& Launch::in(const at::Tensor& t) { return tensor(t, false); }
+Launch& Launch::out(const at::Tensor& t, c10::IntArrayRef as) { return tensor(t, as, true); }
+Launch& Launch::in(const at::Tensor& t, c10::IntArrayRef as) { return tensor(t, as, false); }
+Launch& Launch::out(const at::Tensor& t) { return out(t, t.sizes()); }
+Launch& Launch::in(const at::Tensor& t) {
+  return in(t, t.defined() ? t.sizes() : c10::IntArrayRef());
+}
 
 Launch& Launch::in(const std::optional<at::Tensor>& t) { return in(t ? *t : at::Tensor()); }
 

@@ -36,6 +36,9 @@ class Launch {
   Launch& out(const at::Tensor& t);
   Launch& in(const at::Tensor& t);
   Launch& in(const std::optional<at::Tensor>& t);
+  // The same, seen as of the shape `as`, to which PyTorch would broadcast it; no view is made.
+  Launch& out(const at::Tensor& t, c10::IntArrayRef as);
+  Launch& in(const at::Tensor& t, c10::IntArrayRef as);
   Launch& scalar(const at::Scalar& value, DType type);  // an immediate operand
   // An operand made by hand; `device` is where its memory lies, -1 for an immediate.
   Launch& raw(const Operand& o, bool output, c10::DeviceIndex device);
@@ -50,7 +53,7 @@ class Launch {
   void run(int64_t work, int64_t grain);
 
  private:
-  Launch& tensor(const at::Tensor& t, bool output);
+  Launch& tensor(const at::Tensor& t, c10::IntArrayRef as, bool output);
 
   driver::Packet packet_;
   c10::DeviceIndex device_ = -1;

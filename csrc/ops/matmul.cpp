@@ -1,7 +1,6 @@
 // The matmul family: mm, addmm, bmm, baddbmm, addmv, dot.
 #include "ops/matmul.h"
 
-#include <ATen/ExpandUtils.h>
 #include <ATen/native/Resize.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/gelu.h>
@@ -32,9 +31,10 @@ void matmul_into(const at::Tensor& out, const at::Tensor& left, const at::Tensor
   const at::Tensor a = plain(left), b = plain(right), add = plain(added);
   static const Family matmul("matmul");
   const DType type = dtype_of(a);
-  const int64_t batch = out.size(0), m = out.size(1), n = out.size(2), k = a.size(2);
+  const int64_t batch = out.dim() == 2 ? 1 : out.size(0);
+  const int64_t m = out.size(-2), n = out.size(-1), k = a.size(-1);
   Launch l(matmul, type);
-  l.out(out).in(a).in(b).in(add.defined() ? add.expand(out.sizes()) : add);
+  l.out(out, {batch, m, n}).in(a, {batch, m, k}).in(b, {batch, k, n}).in(add, {batch, m, n});
   if (is_generic(type)) {
     if (a.is_complex()) {
       const auto x = alpha.toComplexDouble(), y = beta.toComplexDouble();
@@ -53,21 +53,19 @@ void matmul_into(const at::Tensor& out, const at::Tensor& left, const at::Tensor
 }
 
 TRN_IMPL_FUNC(mm_out)(const at::Tensor& self, const at::Tensor& mat2, const at::Tensor& out) {
-  matmul_into(out.unsqueeze(0), self.unsqueeze(0), mat2.unsqueeze(0));
+  matmul_into(out, self, mat2);
 }
 
 TRN_IMPL_FUNC(addmm_out)
 (const at::Tensor& self, const at::Tensor& mat1, const at::Tensor& mat2, const at::Scalar& beta,
  const at::Scalar& alpha, const at::Tensor& out) {
-  matmul_into(out.unsqueeze(0), mat1.unsqueeze(0), mat2.unsqueeze(0),
-              self.expand(out.sizes()).unsqueeze(0), alpha, beta);
+  matmul_into(out, mat1, mat2, self, alpha, beta);
 }
 
 TRN_IMPL_FUNC(_addmm_activation_out)
 (const at::Tensor& self, const at::Tensor& mat1, const at::Tensor& mat2, const at::Scalar& beta,
  const at::Scalar& alpha, bool use_gelu, const at::Tensor& out) {
-  matmul_into(out.unsqueeze(0), mat1.unsqueeze(0), mat2.unsqueeze(0),
-              self.expand(out.sizes()).unsqueeze(0), alpha, beta);
+  matmul_into(out, mat1, mat2, self, alpha, beta);
   at::Tensor result = out;
   if (use_gelu) at::gelu_(result);
   else at::relu_(result);
@@ -80,15 +78,14 @@ TRN_IMPL_FUNC(bmm_out)(const at::Tensor& self, const at::Tensor& mat2, const at:
 TRN_IMPL_FUNC(baddbmm_out)
 (const at::Tensor& self, const at::Tensor& batch1, const at::Tensor& batch2, const at::Scalar& beta,
  const at::Scalar& alpha, const at::Tensor& out) {
-  matmul_into(out, batch1, batch2, self.expand(out.sizes()), alpha, beta);
+  matmul_into(out, batch1, batch2, self, alpha, beta);
 }
 
 TRN_IMPL_FUNC(addmv_out)
 (const at::Tensor& self, const at::Tensor& mat, const at::Tensor& vec, const at::Scalar& beta,
  const at::Scalar& alpha, const at::Tensor& out) {
-  const auto column = [](const at::Tensor& t) { return t.unsqueeze(-1).unsqueeze(0); };
-  matmul_into(column(out), mat.unsqueeze(0), column(vec), column(self.expand(out.sizes())), alpha,
-              beta);
+  const auto column = [](const at::Tensor& t) { return t.unsqueeze(-1); };
+  matmul_into(column(out), mat, column(vec), self.dim() ? column(self) : self, alpha, beta);
 }
 
 namespace {
@@ -103,7 +100,7 @@ at::Tensor dot_of(const at::Tensor& self, const at::Tensor& other) {
               "] to have the same number of elements, but got ", self.numel(), " and ",
               other.numel(), " elements respectively");
   at::Tensor out = at::empty({}, self.options());
-  matmul_into(out.view({1, 1, 1}), self.view({1, 1, -1}), other.view({1, -1, 1}));
+  matmul_into(out.view({1, 1}), self.view({1, -1}), other.view({-1, 1}));
   return out;
 }
 }  // namespace
@@ -151,7 +148,7 @@ at::Tensor empty_of(const at::Tensor& a, at::ScalarType out_dtype) {
 at::Tensor& TRN_OP(mm_dtype_out)(const at::Tensor& self, const at::Tensor& mat2,
                                  at::ScalarType out_dtype, at::Tensor& out) {
   prepare_mm(out, self, mat2, out_dtype);
-  matmul_into(out.unsqueeze(0), self.unsqueeze(0), mat2.unsqueeze(0));
+  matmul_into(out, self, mat2);
   return out;
 }
 at::Tensor TRN_OP(mm_dtype)(const at::Tensor& self, const at::Tensor& mat2,
@@ -165,8 +162,7 @@ at::Tensor& TRN_OP(addmm_dtype_out)(const at::Tensor& self, const at::Tensor& ma
                                     const at::Scalar& beta, const at::Scalar& alpha,
                                     at::Tensor& out) {
   prepare_mm(out, mat1, mat2, out_dtype);
-  matmul_into(out.unsqueeze(0), mat1.unsqueeze(0), mat2.unsqueeze(0),
-              self.to(out_dtype).expand(out.sizes()).unsqueeze(0), alpha, beta);
+  matmul_into(out, mat1, mat2, self.to(out_dtype), alpha, beta);
   return out;
 }
 at::Tensor TRN_OP(addmm_dtype)(const at::Tensor& self, const at::Tensor& mat1,
@@ -193,7 +189,7 @@ at::Tensor& TRN_OP(baddbmm_dtype_out)(const at::Tensor& self, const at::Tensor& 
                                       const at::Scalar& beta, const at::Scalar& alpha,
                                       at::Tensor& out) {
   prepare_bmm(out, batch1, batch2, out_dtype);
-  matmul_into(out, batch1, batch2, self.to(out_dtype).expand(out.sizes()), alpha, beta);
+  matmul_into(out, batch1, batch2, self.to(out_dtype), alpha, beta);
   return out;
 }
 at::Tensor TRN_OP(baddbmm_dtype)(const at::Tensor& self, const at::Tensor& batch1,

@@ -33,9 +33,9 @@ at::Tensor weight_only(const at::Tensor& a, const at::Tensor& w, DType kind, int
   if (out.numel() == 0) return out;
   const Tiling t = thin_tiling(1, n);
   Launch(matmul_weight_only, kind)
-      .out(out.unsqueeze(0))
-      .in(a.unsqueeze(0))
-      .in(w.unsqueeze(0))
+      .out(out, {1, m, n})
+      .in(a, {1, m, k})
+      .in(w, {1, n, w.size(1)})
       .in(scales.contiguous())
       .ints({0, t.n, group})
       .reals({1, 0})
@@ -59,9 +59,9 @@ at::Tensor& TRN_OP(_int_mm_out)(const at::Tensor& self, const at::Tensor& mat2, 
   const int64_t m = self.size(0), n = mat2.size(1), k = self.size(1);
   const Tiling t = matmul_tiling(m, n, k, 1, driver::compute_threads());
   Launch(matmul_bytes, DType::i8)
-      .out(out.unsqueeze(0))
-      .in(self.unsqueeze(0))
-      .in(mat2.unsqueeze(0))
+      .out(out, {1, m, n})
+      .in(self, {1, m, k})
+      .in(mat2, {1, k, n})
       .in(at::Tensor())
       .ints({t.m, t.n})
       .reals({1, 0})

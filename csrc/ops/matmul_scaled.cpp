@@ -66,7 +66,7 @@ void scaled_product(const at::Tensor& out, const at::Tensor& a, const at::Tensor
                     const Optional& scale_result) {
   at::native::resize_output(out, {a.size(0), b.size(1)});
   at::Tensor sum = at::empty(out.sizes(), out.options().dtype(at::kFloat));
-  matmul_into(sum.unsqueeze(0), a.to(at::kBFloat16).unsqueeze(0), b.to(at::kBFloat16).unsqueeze(0));
+  matmul_into(sum, a.to(at::kBFloat16), b.to(at::kBFloat16));
   const auto factor = [](const at::Tensor& scale) {
     return scale.numel() == 1 ? scale.reshape({}) : scale;
   };

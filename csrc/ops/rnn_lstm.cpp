@@ -32,8 +32,7 @@ const Family lstm_cell("lstm_cell"), lstm_cell_backward("lstm_cell_backward");
 // c = a b (+ add) for matrices.
 void product(const at::Tensor& c, const at::Tensor& a, const at::Tensor& b,
              const at::Tensor& add = {}) {
-  matmul_into(c.unsqueeze(0), a.unsqueeze(0), b.unsqueeze(0),
-              add.defined() ? add.unsqueeze(0) : add, 1, add.defined() ? 1 : 0);
+  matmul_into(c, a, b, add, 1, add.defined() ? 1 : 0);
 }
 
 // What the steps of a layer have in common; step s works on time at(s).

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <numeric>
@@ -213,6 +214,18 @@ TEST_P(Conformance, AQueueKeepsItsOrderBeyondItsRing) {
   }
   EXPECT_EQ(read(p, 1)[0], kMany);
   EXPECT_TRUE(device->reached(queue, last));
+}
+
+// Pauses around the time after which who waits for a packet, or for its end, goes to sleep.
+TEST_P(Conformance, NobodySleepsThroughAPacketOrItsEnd) {
+  void* p = allocate(4);
+  if (computes()) write(p, {0});
+  constexpr int kRounds = 2000;
+  for (int i = 0; i < kRounds; ++i) {
+    std::this_thread::sleep_for(std::chrono::microseconds(i % 200));
+    device->wait(queue, device->submit(queue, kernel("test_add_number", p, p, 1)));
+  }
+  if (computes()) { EXPECT_EQ(read(p, 1)[0], kRounds); }
 }
 
 TEST_P(Conformance, AWaitHoldsAQueueForAnother) {
