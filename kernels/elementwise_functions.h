@@ -8,12 +8,21 @@ namespace {
 
 template <class T>
 constexpr bool is_float = __is_same(T, float) || __is_same(T, double);
+template <class T>
+constexpr bool is_double = __is_same(T, double);
 
 #define TRN_F        \
   template <class T> \
   TRN_INLINE T
 TRN_F maximum_of(T a, T b) { return a < b ? b : a; }
 TRN_F minimum_of(T a, T b) { return b < a ? b : a; }
+
+// A comparison of bool as such is not made of vectors.
+template <class T>
+TRN_INLINE bool is_zero(T a) {
+  if constexpr (__is_same(T, bool)) return bit_cast<uint8_t>(a) < 1;
+  else return a == T(0);
+}
 
 // Division by zero: floats follow IEEE, integers give 0 as no trap may stop a device.
 TRN_F divide_trunc(T a, T b) {
@@ -26,9 +35,24 @@ TRN_F trunc_remainder(T a, T b) {
     if (b == T(-1)) return T(0);
   return b == T(0) ? T(0) : static_cast<T>(a % b);
 }
-TRN_F floor_remainder(T a, T b) {
+
+#define TRN_SELDOM                       \
+  template <bool seldom = true, class T> \
+  TRN_INLINE T
+// Exact in double while the quotient has at most 27 bits: then none rounds up to a whole number.
+TRN_INLINE bool seldom_fmod(float a, float b) {
+  return !(m_fabs(a) < m_fabs(b) * 134217728.f) || !(m_fabs(b) < infinity<float>());
+}
+TRN_INLINE bool seldom_remainder(float a, float b) { return seldom_fmod(a, b); }
+TRN_INLINE bool seldom_div_floor(float a, float b) { return seldom_fmod(a, b); }
+TRN_SELDOM fmod_of(T a, T b) {
+  if constexpr (seldom) return m_fmod(a, b);
+  const double x = a, y = b;
+  return m_copysign(static_cast<T>(x - m_trunc(x / y) * y), a);
+}
+TRN_SELDOM floor_remainder(T a, T b) {
   if constexpr (is_float<T>) {
-    const T r = m_fmod(a, b);
+    const T r = fmod_of<seldom>(a, b);
     return r != 0 && (b < 0) != (r < 0) ? r + b : r;
   } else {
     const T r = trunc_remainder(a, b);
@@ -36,21 +60,34 @@ TRN_F floor_remainder(T a, T b) {
   }
 }
 // floor(a / b) as Python's // has it, exact for floats (c10::div_floor_floating).
-TRN_F divide_floor(T a, T b) {
+TRN_SELDOM divide_floor(T a, T b) {
   if constexpr (is_float<T>) {
-    if (b == 0) return a / b;
-    T mod = m_fmod(a, b);
-    T quotient = (a - mod) / b;
-    if (mod != 0 && (b < 0) != (mod < 0)) quotient -= 1;
-    if (quotient == 0) return m_copysign(T(0), a / b);
-    T down = m_floor(quotient);
-    if (quotient - down > T(0.5)) down += 1;
-    return down;
+    const T mod = fmod_of<seldom>(a, b), whole = (a - mod) / b;
+    const T quotient = mod != 0 && (b < 0) != (mod < 0) ? whole - 1 : whole;
+    const T down = m_floor(quotient), near = quotient - down > T(0.5) ? down + 1 : down;
+    return b == 0 ? a / b : quotient == 0 ? m_copysign(T(0), a / b) : near;
   } else {
     const T q = divide_trunc(a, b);
     return trunc_remainder(a, b) != 0 && (a < 0) != (b < 0) ? static_cast<T>(q - 1) : q;
   }
 }
+
+TRN_INLINE bool seldom_sin(float a, float) { return !(m_fabs(a) <= kMostAngle); }
+TRN_INLINE bool seldom_cos(float a, float) { return seldom_sin(a, a); }
+TRN_INLINE bool seldom_tan(float a, float) { return seldom_sin(a, a); }
+TRN_SELDOM sine_of(T x) {
+  if constexpr (seldom) return m_sin(x);
+  else return x == 0 ? x : fast_sine(x, 0);  // with the sign of zero, which the sum loses
+}
+TRN_SELDOM cosine_of(T x) {
+  if constexpr (seldom) return m_cos(x);
+  else return fast_sine(x, 1);
+}
+TRN_SELDOM tangent_of(T x) {
+  if constexpr (seldom) return m_tan(x);
+  else return fast_tan(x);
+}
+#undef TRN_SELDOM
 
 TRN_F integer_power(T a, T b) {
   if constexpr (__is_same(T, bool)) {
@@ -65,30 +102,29 @@ TRN_F integer_power(T a, T b) {
     return result;
   }
 }
-// The exponents people write are products and roots; pow is for the others.
-TRN_F power_by(T a, T e) {
-  if (e == T(2)) return a * a;
-  if (e == T(3)) return a * a * a;
-  if (e == T(0.5)) return m_sqrt(a);
-  if (e == T(1)) return a;
-  if (e == T(-1)) return T(1) / a;
-  if (e == T(-2)) return T(1) / (a * a);
-  if (e == T(-0.5)) return T(1) / m_sqrt(a);
-  return m_pow(a, e);
+// Calls for double; for float what a loop of vectors can have of them.
+template <class T>
+TRN_INLINE double wide_exp(double x) {
+  if constexpr (is_double<T>) return __builtin_exp(x);
+  else return exp_in_double(x);
 }
-
+template <class T>
+TRN_INLINE double wide_log(double x) {
+  if constexpr (is_double<T>) return __builtin_log(x);
+  const double r = x == 0 ? -__builtin_inf() : x < 0 ? __builtin_nan("") : log_in_double(x);
+  return x == __builtin_inf() || x != x ? x : r;
+}
 // In double, because the two parts of the sum may cancel.
-TRN_F log_add_exp(T a, T b) {
-  if ((m_fabs(a) == infinity<T>() && a == b) || is_nan(a) || is_nan(b)) return a + b;
-  const double x = a, y = b, m = x > y ? x : y;
-  return static_cast<T>(m + __builtin_log1p(__builtin_exp(-__builtin_fabs(x - y))));
-}
-TRN_F log_add_exp2(T a, T b) {
-  if ((m_fabs(a) == infinity<T>() && a == b) || is_nan(a) || is_nan(b)) return a + b;
-  const double x = a, y = b, m = x > y ? x : y, e = __builtin_exp2(-__builtin_fabs(x - y));
+TRN_F log_add(T a, T b, double factor) {
+  const double x = a, y = b, m = x > y ? x : y, e = wide_exp<T>(-__builtin_fabs(x - y) * factor);
+  const double u = 1 + e, short_of = (e - (u - 1)) / u;
+  const double rest = is_double<T> ? __builtin_log1p(e) : wide_log<T>(u) + short_of;
+  const bool same = (m_fabs(a) == infinity<T>() && a == b) || is_nan(a) || is_nan(b);
   // Of equal arguments exactly 1: the sum may cancel.
-  return static_cast<T>(m + (e == 1 ? 1 : __builtin_log1p(e) * 1.44269504088896340736));
+  return same ? a + b : static_cast<T>(m + (factor != 1 && x == y ? 1 : rest / factor));
 }
+TRN_F log_add_exp(T a, T b) { return log_add(a, b, 1); }
+TRN_F log_add_exp2(T a, T b) { return log_add(a, b, 0.69314718055994530942); }
 
 TRN_F shift_left(T a, T b) {
   constexpr int kBits = sizeof(T) * 8;
@@ -118,16 +154,12 @@ TRN_F least_multiple(T a, T b) {
   return m < 0 ? static_cast<T>(-m) : m;
 }
 
-TRN_INLINE float erf_of(float x) { return __builtin_erff(x); }
-TRN_INLINE double erf_of(double x) { return __builtin_erf(x); }
-
 // erf^-1 by Giles' polynomials in w = -log(1 - x^2), then one Newton step in double
 // (M. Giles, "Approximating the erfinv function", 2012).
-TRN_F inverse_erf(T value) {
-  const double x = static_cast<double>(value);
-  if (x != x || x < -1 || x > 1) return not_a_number<T>();
-  if (x == 1) return infinity<T>();
-  if (x == -1) return -infinity<T>();
+TRN_INLINE double inverse_erf(double x) {
+  if (x != x || x < -1 || x > 1) return __builtin_nan("");
+  if (x == 1) return __builtin_inf();
+  if (x == -1) return -__builtin_inf();
   double w = -__builtin_log((1 - x) * (1 + x)), p;
   if (w < 5) {
     w -= 2.5;
@@ -147,7 +179,26 @@ TRN_F inverse_erf(T value) {
   double y = p * x;
   for (int i = 0; i < 3; ++i)
     y -= (__builtin_erf(y) - x) / (1.1283791670955126 * __builtin_exp(-y * y));
-  return static_cast<T>(y);
+  return y;
+}
+// The same to 2e-8, by polynomials of higher degree and without the step.
+TRN_INLINE float inverse_erf(float value) {
+  const double x = value, w = -wide_log<float>((1 - x) * (1 + x)), near = w - 2.5;
+  const double c[] = {3.368846106126e-10, -8.769970664476e-09, 1.802010629613e-08,
+                      4.658569904501e-07, -3.434539564996e-06, -4.961770820392e-06,
+                      2.182825176592e-04, -1.252744864803e-03, -4.177339352743e-03,
+                      2.466402877117e-01, 1.501409353512e+00};
+  double p = c[0];
+  for (int i = 1; i < 11; ++i) p = p * near + c[i];
+  const double far = __builtin_sqrt(w) - 3;
+  const double d[] = {1.012743407912e-04,  -2.948251670635e-04, -3.612602777460e-05,
+                      1.466318694566e-03,  -3.608190800430e-03, 5.694324298595e-03,
+                      -7.634955196304e-03, 9.444405073791e-03,  1.001674817222e+00,
+                      2.832976816174e+00};
+  double q = d[0];
+  for (int i = 1; i < 10; ++i) q = q * far + d[i];
+  const double r = (w < 5 ? p : q) * x;
+  return static_cast<float>(x == 1 || x == -1 ? x * __builtin_inf() : r);
 }
 
 // psi(x): reflection below 0, recurrence up to 10, then the asymptotic series.
@@ -175,7 +226,7 @@ TRN_F logit_of(T a, T eps) {
   const T x = eps < 0 ? a : a < eps ? eps : a > T(1) - eps ? T(1) - eps : a;
   // In double: around 1/2 the quotient is near 1, where log loses what rounding took from it.
   const double wide = static_cast<double>(x);
-  return static_cast<T>(__builtin_log(wide / (1 - wide)));
+  return static_cast<T>(wide_log<T>(wide / (1 - wide)));
 }
 // sin(pi x) / (pi x); in double, where pi x does not overflow for a float.
 TRN_F sinc_of(T x) {
@@ -210,8 +261,6 @@ TRN_F mish_slope(T grad, T x) {
   return grad * (t + x * s * (T(1) - t * t));
 }
 // Where float has a function of its own, double has PyTorch's formula.
-template <class T>
-constexpr bool is_double = __is_same(T, double);
 TRN_F silu_of(T x) {
   if constexpr (is_double<T>) return x * m_sigmoid(x);
   else return fast_silu(x);

@@ -57,6 +57,12 @@ TRN_INLINE Wide by_bits(Wide x, F f) {
 TRN_INLINE Wide magnitude(Wide x) {
   return by_bits(x, [](Bits u) { return u & 0x7fffffffu; });
 }
+TRN_INLINE Wide mantissa(Wide x) {
+  return by_bits(x, [](Bits u) { return (u & 0x007fffffu) | 0x3f000000u; });
+}
+TRN_INLINE Wide exponent(Wide x) {
+  return by_bits(x, [](Bits u) { return u >> 23 | 0x4b000000u; }) - Wide(8388734.f);
+}
 TRN_INLINE Wide power_below(Wide x) {
   return by_bits(x, [](Bits u) { return u << 23; });
 }
@@ -127,6 +133,11 @@ TRN_INLINE Wide times_power(Wide y, Wide n) {
 }
 
 TRN_INLINE Wide m_exp(Wide x) { return fast_exp(x); }
+TRN_INLINE Wide m_expm1(Wide x) { return fast_expm1(x); }
+TRN_INLINE Wide m_log(Wide x) { return fast_log(x); }
+TRN_INLINE Wide m_log2(Wide x) { return fast_log2(x); }
+TRN_INLINE Wide m_log10(Wide x) { return fast_log10(x); }
+TRN_INLINE Wide m_log1p(Wide x) { return fast_log1p(x); }
 // With the sign of zero, which the polynomial loses.
 TRN_INLINE Wide m_tanh(Wide x) { return with_sign(fast_tanh(x), x); }
 TRN_INLINE Wide m_sigmoid(Wide x) { return fast_sigmoid(x); }

@@ -3,6 +3,7 @@
 #include <ATen/native/Activation.h>
 #include <ATen/native/BinaryOps.h>
 #include <ATen/native/Lerp.h>
+#include <ATen/native/Pow.h>
 #include <ATen/native/TensorCompare.h>
 #include <ATen/native/TensorFactories.h>
 #include <ATen/native/UnaryOps.h>
@@ -59,6 +60,18 @@ void nan_to_num_on_trn(at::TensorIteratorBase& iter, std::optional<double> nan,
   }
   map(iter, nan_to_num_family, 2,
       {at::Scalar(nan.value_or(0)), posinf.value_or(largest), neginf.value_or(-largest)});
+}
+
+// The exponents people write are products and roots, which have rows of their own.
+void pow_on_trn(at::TensorIteratorBase& iter, const at::Scalar& exponent) {
+  const at::ScalarType type = common_type(iter);
+  const double e = at::isFloatingType(type) ? exponent.toDouble() : 0;
+  if (e == 2) return map(iter, square_family, 1);
+  if (e == 3) return map(iter, cube_family, 2);
+  if (e == 0.5) return map(iter, sqrt_family, 4);
+  if (e == -0.5) return map(iter, rsqrt_family, 6);
+  if (e == -1) return map(iter, reciprocal_family, 4);
+  map(iter, pow_tensor_scalar_family, 30, exponent);
 }
 
 void complex_on_trn(at::TensorIterator& iter) {
@@ -202,6 +215,7 @@ at::Tensor& TRN_OP_ACROSS(masked_fill__Tensor)(at::Tensor& self, const at::Tenso
 namespace at::native {
 using namespace trn::ops;
 REGISTER_PRIVATEUSE1_DISPATCH(where_kernel, &where_on_trn)
+REGISTER_PRIVATEUSE1_DISPATCH(pow_tensor_scalar_stub, &pow_on_trn)
 REGISTER_PRIVATEUSE1_DISPATCH(lerp_kernel_scalar_weight, &lerp_scalar_on_trn)
 REGISTER_PRIVATEUSE1_DISPATCH(lerp_kernel_tensor_weight, &lerp_tensor_on_trn)
 REGISTER_PRIVATEUSE1_DISPATCH(nan_to_num_stub, &nan_to_num_on_trn)
