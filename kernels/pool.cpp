@@ -1,37 +1,13 @@
-// Pooling over windows, in three dimensions (sizes of 1 in front for fewer).
-//
-// Planes are [batch, channels, d, h, w] of any strides; items are planes (batch, channel). Windows
-// are given by ints: kernel[3], stride[3], padding[3], dilation[3], then
-// ints[12] adaptive (windows from the sizes alone), ints[13] count padding in averages, ints[14]
-// divisor (0: the window's size). A plane's additions have one order.
+// Pooling over windows of any size and strides; pool_planes.cpp and pool_channels.cpp are faster
+// for what they take. Items are planes (batch, channel), and a plane's additions have one order.
 #include "blocks.h"
 #include "math.h"
+#include "pool_windows.h"
 
 namespace trn {
 namespace {
 
 using TRN_ISA_NAMESPACE::convert_run;
-
-struct Window {
-  int64_t begin, end, step;
-  int64_t padded;  // length with the padding that counts
-};
-
-TRN_INLINE Window window_of(const Call& call, int d, int64_t i, int64_t out, int64_t in) {
-  if (call.ints[12]) {
-    const int64_t begin = i * in / out, end = ((i + 1) * in + out - 1) / out;
-    return {begin, end, 1, end - begin};
-  }
-  const int64_t kernel = call.ints[d], stride = call.ints[3 + d], padding = call.ints[6 + d],
-                dilation = call.ints[9 + d];
-  int64_t begin = i * stride - padding;
-  int64_t end = begin + (kernel - 1) * dilation + 1;
-  const int64_t limit = end < in + padding ? end : in + padding;
-  const int64_t padded = limit - begin;
-  while (begin < 0) begin += dilation;
-  if (end > in) end = in;
-  return {begin, end, dilation, padded};
-}
 
 template <class A>
 TRN_INLINE A get(const Operand& o, int64_t offset) {
@@ -43,10 +19,6 @@ TRN_INLINE A get(const Operand& o, int64_t offset) {
 template <class A>
 TRN_INLINE void set(const Operand& o, int64_t offset, A x) {
   convert_run(o.as<char>() + offset * dtype_size(o.dtype), o.dtype, 1, &x, DTypeOf<A>::value, 1, 1);
-}
-
-TRN_INLINE int64_t plane(const Operand& o, int64_t item) {
-  return item / o.sizes[1] * o.strides[0] + item % o.sizes[1] * o.strides[1];
 }
 
 // Calls f(output offset, window d, h, w) for each output element of a plane.
@@ -102,10 +74,9 @@ void max_pool_backward(const Call& call, const Range& range) {
       out.as<A>()[item * size + indices.as<int64_t>()[item * n + i]] += get<A>(grad, item * n + i);
 }
 
-TRN_INLINE double divisor(const Call& call, Window d, Window h, Window w) {
-  if (call.ints[14]) return static_cast<double>(call.ints[14]);
-  if (call.ints[13]) return static_cast<double>(d.padded * h.padded * w.padded);
-  return static_cast<double>((d.end - d.begin) * (h.end - h.begin) * (w.end - w.begin));
+template <class A>
+TRN_INLINE A size_of(const Call& call, Window d, Window h, Window w) {
+  return static_cast<A>(divisor(call) * counted(call, d) * counted(call, h) * counted(call, w));
 }
 
 // operands: out, in.
@@ -120,7 +91,7 @@ void avg_pool(const Call& call, const Range& range) {
         for (int64_t y = h.begin; y < h.end; ++y)
           for (int64_t x = w.begin; x < w.end; ++x)
             sum += get<A>(in, from + z * in.strides[2] + y * in.strides[3] + x * in.strides[4]);
-      set(out, to, static_cast<A>(sum / static_cast<A>(divisor(call, d, h, w))));
+      set(out, to, static_cast<A>(sum / size_of<A>(call, d, h, w)));
     });
   }
 }
@@ -133,7 +104,7 @@ void avg_pool_backward(const Call& call, const Range& range) {
   for (int64_t item = range.begin; item < range.end; ++item) {
     A* to = out.as<A>() + item * size;
     each_window(call, grad, out, item, [&](int64_t from, Window d, Window h, Window w, int64_t) {
-      const A share = get<A>(grad, from) / static_cast<A>(divisor(call, d, h, w));
+      const A share = get<A>(grad, from) / size_of<A>(call, d, h, w);
       for (int64_t z = d.begin; z < d.end; ++z)
         for (int64_t y = h.begin; y < h.end; ++y)
           for (int64_t x = w.begin; x < w.end; ++x)

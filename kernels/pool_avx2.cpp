@@ -1,2 +1,0 @@
-// pool.cpp compiled for AVX2.
-#include "pool.cpp"

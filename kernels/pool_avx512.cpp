@@ -1,2 +1,0 @@
-// pool.cpp compiled for AVX512.
-#include "pool.cpp"

@@ -1,0 +1,2 @@
+// pool_channels.cpp compiled for AVX2.
+#include "pool_channels.cpp"
