@@ -126,6 +126,17 @@ TRN_INLINE bool constant_along_row(const Walk& w, int first, int n) {
   return true;
 }
 
+// Has all of what the next row's indices choose from fetched, where that is a small row that most
+// of them hit: at random they would wait for every line of it.
+template <class T>
+TRN_INLINE void fetch_choices(const Operand& o, const T* row, int64_t run, const int64_t* sizes) {
+  constexpr int64_t kLine = 64, kSmall = 16384, kSize = sizeof(T);
+  const int64_t bytes = sizes[0] * sizes[1] * kSize;
+  if (o.ndim < 2 || sizes[1] * kSize > kLine || bytes > kSmall || bytes > run * kLine) return;
+  const char* next = reinterpret_cast<const char*>(row + o.strides[o.ndim - 2]);
+  for (int64_t k = 0; k < bytes; k += kLine) __builtin_prefetch(next + k);
+}
+
 // An element of 16 bytes that is only moved.
 struct Wide {
   uint64_t a, b;

@@ -83,23 +83,36 @@ std::vector<Operand> operands_of(const at::TensorIteratorBase& iter,
   return operands;
 }
 
-// How the places of a write are divided; kernels/index.cpp says what the two ways are.
+// How the places of a write are divided; kernels/scatter.cpp says what the two ways are. Where no
+// dimension is wide enough to be cut, owners share the rows that one index chooses. Elements that
+// one index each chooses have an owner only where most of them are far: looking at an index costs
+// each thread as much as writing to the cache costs one.
 struct Division {
   int64_t split, work, grain;
 };
-Division divide(const Operand& self, int64_t cost) {
-  const int64_t threads = driver::compute_threads(), total = self.numel();
+Division divide(const Operand& self, const Operand& index, const Indexed& indexed, int64_t cost) {
+  constexpr int64_t kNarrow = 1024, kShort = 64, kFar = 64 << 20;  // bytes
+  const int64_t threads = driver::compute_threads(), total = self.numel(), last = self.ndim - 1;
   int best = -1;
   for (int d = 0; d < self.ndim; ++d) {
     if (self.strides[d] == 0 || self.sizes[d] < 2) continue;
     if (best < 0 || self.sizes[d] > self.sizes[best]) best = d;
     if (self.sizes[d] >= 4 * threads) break;  // an outer dimension keeps ranges apart in memory
   }
-  if (best >= 0 && self.sizes[best] >= threads) {
-    const int64_t size = self.sizes[best], whole_share = (size + threads - 1) / threads;
-    return {best, size, std::max(grain_for(cost * (total / size)), whole_share)};
+  const int64_t size = dtype_size(self.dtype);
+  const bool rows = last > 0 && index.strides[last] == 0 && self.strides[last] != 0;
+  const int64_t row = rows ? self.sizes[last] * size : size;
+  const bool narrow = rows && best == last && row < kNarrow * threads;
+  if (best >= 0 && self.sizes[best] >= threads && !narrow) {
+    const int64_t n = self.sizes[best], whole_share = (n + threads - 1) / threads;
+    return {best, n, std::max(grain_for(cost * (total / n)), whole_share)};
   }
-  return {-1, total <= grain_for(cost) ? 1 : threads, 1};
+  int64_t extent = size;
+  for (size_t k = 0; k < indexed.sizes_and_strides.size(); k += 2)
+    extent =
+        std::max(extent, indexed.sizes_and_strides[k] * indexed.sizes_and_strides[k + 1] * size);
+  const bool alone = total <= grain_for(cost) || (row < kShort && extent < kFar);
+  return {-1, alone ? 1 : threads, 1};
 }
 
 }  // namespace
@@ -121,7 +134,8 @@ void write_indexed(c10::ArrayRef<Operand> operands, c10::ScalarType type, c10::D
   Launch l(moves ? index_put_family : scatter_family, moves ? move_type(type) : dtype_of(type));
   for (size_t i = 0; i < operands.size(); ++i)
     l.raw(operands[i], i == 0, operands[i].data ? device : -1);
-  const Division division = divide(self, 4 * static_cast<int64_t>(operands.size()));
+  const Division division =
+      divide(self, operands[2], indexed, 4 * static_cast<int64_t>(operands.size()));
   const bool integral = at::isIntegralType(type, true);
   l.ints({division.split, indexed.wrap, how, integral ? alpha.toLong() : 0});
   l.ints(indexed.sizes_and_strides);

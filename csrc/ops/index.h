@@ -13,7 +13,7 @@ DType move_type(c10::ScalarType t);
 // A tensor as [outer, size, inner] around `dim`; a copy only where strides leave no other way.
 at::Tensor three_way(const at::Tensor& t, int64_t dim);
 
-// How values meet what is there; the enumeration of kernels/index.cpp.
+// How values meet what is there; the enumeration of kernels/scatter.cpp.
 enum Reduction : int64_t { kReplace, kSum, kProduct, kMaximum, kMinimum, kScaledSum };
 
 // What the index operands of one launch are for: size and element stride of the dimension that

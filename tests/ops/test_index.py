@@ -217,6 +217,44 @@ def test_wide_writes_do_not_depend_on_threads(dim):
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("width", [1, 2, 7, 16, 33, 128])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64, torch.complex64],
+                         ids=str)
+def test_rows_that_meet_do_not_depend_on_threads(dtype, width):
+    n = 5000
+    x, v, i = make(300, width, dtype=dtype), make(n, width, dtype=dtype, seed=1), indices(300, n)
+    if dtype.is_floating_point:
+        v[7, 0], v[8, width - 1], x[1] = float("nan"), -float("inf"), -0.0
+    plain = (lambda t: t.nan_to_num(7.0)) if dtype.is_floating_point else (lambda t: t)
+    dx, dv, di = x.to("trn"), v.to("trn"), i.to("trn")
+    table, strided = di[:, None].expand(n, width), dv.t().contiguous().t()
+    want = x.clone().index_put_((i,), v, accumulate=True)
+    close = dict(equal_nan=True, rtol=3e-2 if dtype == torch.bfloat16 else 1e-4, atol=1e-2)
+    for fn in (lambda: dx.index_add(0, di, dv), lambda: dx.scatter_add(0, table, dv),
+               lambda: dx.index_put((di,), strided, accumulate=True),
+               lambda: dx.t().contiguous().t().index_add(0, di, dv)):
+        got = same_for_any_threads(lambda fn=fn: plain(fn()))
+        torch.testing.assert_close(got, plain(want), **close)
+    got = same_for_any_threads(lambda: plain(dx.scatter(0, table, dv)))
+    last = torch.full((300,), -1).scatter_reduce(0, i, torch.arange(n), "amax")
+    assert torch.equal(got, plain(torch.where(last[:, None] < 0, x, v[last])))
+    if not dtype.is_complex:
+        got = same_for_any_threads(lambda: plain(dx.scatter_reduce(0, table, dv, "amax")))
+        want = x.scatter_reduce(0, i[:, None].expand(n, width), v, "amax")
+        assert torch.equal(got, plain(want))
+
+
+def test_two_indices_of_which_one_moves_accumulate():
+    x, v = make(40, 50, 3), make(30, 20, 3, seed=1)
+    i, j = indices(40, 30), indices(50, 20, seed=2) - 25
+    for index in ((i[:, None], j), (i[:, None], j, torch.tensor(1)), (i[:20], j)):
+        index_ = tuple(k.to("trn") for k in index)
+        value = v[..., 0] if len(index) == 3 else v[0] if index[0].dim() == 1 else v
+        got = same_for_any_threads(
+            lambda k=index_, v=value: x.to("trn").index_put(k, v.to("trn"), accumulate=True))
+        torch.testing.assert_close(got, x.index_put(index, value, accumulate=True))
+
+
 def test_out_and_in_place():
     x, i = make(4, 5), torch.tensor([1, 3])
     dx, di = x.to("trn"), i.to("trn")

@@ -1,0 +1,2 @@
+// Writing through indices compiled for AVX2.
+#include "scatter.cpp"

@@ -1,0 +1,2 @@
+// Writing through indices compiled for AVX-512.
+#include "scatter.cpp"
