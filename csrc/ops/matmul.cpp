@@ -4,7 +4,9 @@
 #include <ATen/native/Resize.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/gelu.h>
+#include <ATen/ops/neg.h>
 #include <ATen/ops/relu.h>
+#include <ATen/ops/view_as_real.h>
 
 #include "matmul.structured.h"
 #include "matmul_tiles.h"
@@ -14,6 +16,40 @@ namespace {
 
 bool is_generic(DType t) {
   return t <= DType::i64 || t == DType::b8 || t == DType::c64 || t == DType::c128;
+}
+
+// Real and imaginary parts as elements of one dimension.
+at::Tensor parts_of(const at::Tensor& t) { return at::view_as_real(t).flatten(-2); }
+
+// A product of complex numbers as one of reals: C = A B' with A [m, 2 k] as it lies, the rows of B'
+// [2 k, 2 n] being, in turn, rows of B and of i B, and C [m, 2 n] as it is to lie.
+void multiply_parts(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b,
+                    const at::Tensor& added, const at::Scalar& alpha, const at::Scalar& beta) {
+  const at::Tensor left = a.contiguous();
+  const bool scaled = alpha.toComplexDouble() != 1.0;
+  const at::Tensor from = at::view_as_real(scaled ? b * alpha : b);
+  at::DimVector sizes(b.sizes());
+  sizes.insert(sizes.end() - 1, 2);
+  sizes.push_back(2);
+  const at::Tensor right = at::empty(sizes, from.options().memory_format(std::nullopt));
+  right.select(-3, 0).copy_(from);
+  const at::Tensor turned = right.select(-3, 1);
+  at::Tensor negative = turned.select(-1, 0);
+  at::neg_out(negative, from.select(-1, 1));
+  turned.select(-1, 1).copy_(from.select(-1, 0));
+  const at::Tensor to = out.stride(-1) == 1 ? out : at::empty(out.sizes(), out.options());
+  at::Tensor add;
+  if (added.defined() && beta.toComplexDouble() != 0.0)
+    add = parts_of((added * beta).expand(out.sizes()).contiguous());
+  matmul_into(parts_of(to), parts_of(left), right.flatten(-2).flatten(-3, -2), add, 1,
+              add.defined());
+  if (!to.is_same(out)) at::Tensor(out).copy_(to);
+}
+
+// Where copies of the factors cost little beside their product. What is copied twice over is B.
+bool multiplies_parts(const at::Tensor& out, int64_t m, int64_t n, int64_t k) {
+  constexpr int64_t kFew = 8, kProducts = 1 << 15;
+  return out.is_complex() && m >= kFew && n >= kFew && k >= kFew && m * n * k >= kProducts;
 }
 
 }  // namespace
@@ -33,6 +69,7 @@ void matmul_into(const at::Tensor& out, const at::Tensor& left, const at::Tensor
   const DType type = dtype_of(a);
   const int64_t batch = out.dim() == 2 ? 1 : out.size(0);
   const int64_t m = out.size(-2), n = out.size(-1), k = a.size(-1);
+  if (multiplies_parts(out, m, n, k)) return multiply_parts(out, a, b, add, alpha, beta);
   Launch l(matmul, type);
   l.out(out, {batch, m, n}).in(a, {batch, m, k}).in(b, {batch, k, n}).in(add, {batch, m, n});
   if (is_generic(type)) {

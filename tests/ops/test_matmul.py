@@ -233,3 +233,59 @@ def test_products_of_halves_kept_in_float(dtype, kept):
             op(*tensors, out_dtype=wide, out=torch.empty(0, device="trn", dtype=dtype), **factors)
     with pytest.raises(RuntimeError, match="out_dtype must be the same as input dtype or fp32"):
         torch.mm(x[0], y[0], out_dtype=torch.float64)
+
+
+INTEGERS = [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64]
+
+
+@pytest.mark.parametrize("dtype", INTEGERS, ids=str)
+@pytest.mark.parametrize("m, n, k", [(1, 1, 7), (3, 40, 33), (4, 512, 5), (17, 31, 129),
+                                     (70, 130, 64), (5, 9, 0), (2, 300, 20000)])
+def test_integers_around_the_edges_of_tiles(isa, dtype, m, n, k):
+    g = torch.Generator().manual_seed(m)
+    # Products and sums wrap around in every type.
+    numbers = [torch.randint(-2**62, 2**62, s, generator=g).to(dtype)
+               for s in ((2, m, k), (2, k, n), (2, m, n))]
+    a, b, c = numbers
+    da, db, dc = (t.to("trn") for t in numbers)
+    assert torch.equal((da @ db).cpu(), a @ b)
+    got = torch.bmm(da, db.transpose(1, 2).contiguous().transpose(1, 2))
+    assert torch.equal(got.cpu(), torch.bmm(a, b))
+    flipped = da.transpose(1, 2).contiguous().transpose(1, 2)
+    got = torch.baddbmm(dc, flipped, db, alpha=3, beta=-2)
+    assert torch.equal(got.cpu(), torch.baddbmm(c, a, b, alpha=3, beta=-2))
+    same_for_any_threads(lambda: da @ db)
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128], ids=str)
+@pytest.mark.parametrize("m, n, k", [(3, 5, 7), (8, 8, 512), (33, 40, 129), (64, 70, 65),
+                                     (200, 9, 33), (9, 200, 34), (16, 16, 0)])
+def test_complex_products_are_those_of_their_parts(isa, dtype, m, n, k):
+    a, b, c = (data(2, *s, seed=i, dtype=dtype)
+               for i, s in enumerate(((m, k), (k, n), (m, n))))
+    a, b = a + data(2, m, k, seed=4).mul(1j), b - data(2, k, n, seed=5).mul(1j)
+    da, db, dc = a.to("trn"), b.to("trn"), c.to("trn")
+    close = dict(rtol=1e-5, atol=1e-4) if dtype == torch.complex64 else dict(rtol=1e-12, atol=1e-12)
+
+    def same(got, want):
+        torch.testing.assert_close(got.cpu(), want, **close)
+
+    wide = torch.complex128
+    want = (a.to(wide) @ b.to(wide)).to(a.dtype)
+    close = dict(rtol=1e-5, atol=1e-4) if want.dtype == torch.complex64 else close
+    same(da @ db, want)
+    same(da[0] @ db[0], want[0])
+    same(db.mT @ da.mT, want.mT)
+    same(db.mH @ da.mH, want.mH)
+    same(da.contiguous().conj() @ db.conj(), want.conj())
+    same(da.mT.contiguous().mT @ db.mT.contiguous().mT, want)
+    out = torch.empty(2, n, m, dtype=want.dtype, device="trn").mT
+    same(torch.bmm(da, db, out=out), want)
+    got = torch.baddbmm(dc.to(want.dtype), da, db, alpha=2 - 1j, beta=0.5j)
+    exact = torch.baddbmm(c.to(wide), a.to(wide), b.to(wide), alpha=2 - 1j, beta=0.5j)
+    same(got, exact.to(want.dtype))
+    row = dc.to(want.dtype)[0, 0]
+    same(torch.addmm(row, da[0], db[0]), row.cpu() + want[0])
+    nothing = torch.full_like(got, float("nan"))
+    same(torch.baddbmm(nothing, da, db, beta=0), want)
+    same_for_any_threads(lambda: da @ db)

@@ -1,0 +1,2 @@
+// Matrix products of integers compiled for AVX2.
+#include "matmul_generic.cpp"
