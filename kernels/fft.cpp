@@ -1,28 +1,22 @@
 // Fourier transforms of lines whose length has small prime factors and fits a thread's scratch.
 //
 // Stockham's algorithm: every pass splits off one factor and leaves the elements where the next
-// one wants them, so there is no reordering. kLanes lines are transformed together, their elements
+// one wants them, so there is no reordering. Several lines are transformed together, their elements
 // side by side, and real and imaginary parts lie apart: the innermost loop is over lanes (and what
 // earlier passes have made neighbours) and vectorises. Longer lines are two transforms with a
 // multiplication between, other lengths a convolution: csrc/ops/fft.cpp.
-#include "convert.h"
-#include "lines.h"
+#include "fft_lanes.h"
 
 namespace trn {
 namespace {
 
-constexpr int64_t kLanes = 8;
 constexpr int kMostFactor = 31;
 
+// table[k * apart] = exp(sign 2 pi i step k / period): every 16th from the library, the others by
+// one multiplication in double.
 template <class R>
-struct Planes {
-  R *re, *im;
-};
-
-// table[k] = exp(sign 2 pi i step k / period): every 16th from the library, the others by one
-// multiplication in double.
-template <class R>
-void fill_roots(Planes<R> table, int64_t n, int64_t step, int64_t period, int64_t sign) {
+void fill_roots(Planes<R> table, int64_t n, int64_t step, int64_t period, int64_t sign,
+                int64_t apart = 1) {
   constexpr int64_t kFine = 16;
   const auto root = [&](int64_t k, double* re, double* im) {
     const double angle = 6.28318530717958647693 * static_cast<double>(step * k % period) /
@@ -36,8 +30,8 @@ void fill_roots(Planes<R> table, int64_t n, int64_t step, int64_t period, int64_
     double re, im;
     root(k, &re, &im);
     for (int64_t j = 0; j < kFine && k + j < n; ++j) {
-      table.re[k + j] = static_cast<R>(re * fine_re[j] - im * fine_im[j]);
-      table.im[k + j] = static_cast<R>(re * fine_im[j] + im * fine_re[j]);
+      table.re[(k + j) * apart] = static_cast<R>(re * fine_re[j] - im * fine_im[j]);
+      table.im[(k + j) * apart] = static_cast<R>(re * fine_im[j] + im * fine_re[j]);
     }
   }
 }
@@ -45,7 +39,8 @@ void fill_roots(Planes<R> table, int64_t n, int64_t step, int64_t period, int64_
 // One pass for factor 4: m butterflies of `s` neighbours each. roots: of the whole length, `hop`
 // of them to a root of the current length.
 template <class R>
-void pass4(Planes<R> x, Planes<R> y, int64_t m, int64_t s, Planes<R> roots, int64_t hop, R sign) {
+__attribute__((noinline)) void pass4(Planes<R> x, Planes<R> y, int64_t m, int64_t s,
+                                     Planes<R> roots, int64_t hop, R sign) {
   for (int64_t j = 0; j < m; ++j) {
     const R w1r = roots.re[j * hop], w1i = roots.im[j * hop];
     const R w2r = roots.re[2 * j * hop], w2i = roots.im[2 * j * hop];
@@ -77,8 +72,8 @@ void pass4(Planes<R> x, Planes<R> y, int64_t m, int64_t s, Planes<R> roots, int6
 
 // The same for any factor, a constant P or (P == 0) `factor`; `n` is the whole length.
 template <class R, int P>
-void pass(Planes<R> x, Planes<R> y, int64_t m, int64_t s, Planes<R> roots, int64_t hop, int64_t n,
-          int factor) {
+__attribute__((noinline)) void pass(Planes<R> x, Planes<R> y, int64_t m, int64_t s, Planes<R> roots,
+                                    int64_t hop, int64_t n, int factor) {
   const int p = P ? P : factor;
   R unit_re[kMostFactor], unit_im[kMostFactor];
   for (int k = 0; k < p; ++k) {
@@ -119,6 +114,7 @@ struct Transform {
   const bool packed;      // pairs of reals make the complex elements
   const int64_t root_hop;
   Planes<R> a, b, roots, turn;
+  C* stage;
 
   explicit Transform(const Call& c, char* scratch, int64_t lanes)
       : call(c),
@@ -138,83 +134,126 @@ struct Transform {
     b = planes(n * lanes);
     roots = planes(length);
     fill_roots(roots, length, 1, length, sign);
-    turn = call.ints[3] ? planes(n) : roots;
+    turn = call.ints[3] ? planes(n * lanes) : roots;
+    stage = reinterpret_cast<C*>(planes(Lanes<R>::kChunk * lanes).re);
   }
 
   // Bytes of scratch for `lanes` lines.
   static int64_t bytes(int64_t n, int64_t length, bool turned, int64_t lanes) {
-    return 2 * (2 * n * lanes + length + (turned ? n : 0)) * static_cast<int64_t>(sizeof(R));
+    const int64_t lanewise = 2 * n + (turned ? n : 0) + Lanes<R>::kChunk;
+    return 2 * (lanewise * lanes + length) * static_cast<int64_t>(sizeof(R));
   }
 
-  void load(int64_t line, int64_t lane, int64_t lanes) {
-    R *re = a.re + lane, *im = a.im + lane;
-    if (kind == kRealHalf || kind == kRealWhole) {
-      const Line<R> in = line_of<R>(call.operand[1], line);
-      for (int64_t k = 0; k < n; ++k) {
-        re[k * lanes] = packed ? in[2 * k] : in[k];
-        im[k * lanes] = packed ? in[2 * k + 1] : R(0);
-      }
+  // f(k, n) for all chunks of [0, total).
+  template <class F>
+  TRN_INLINE static void by_chunks(int64_t total, F f) {
+    constexpr int64_t kChunk = Lanes<R>::kChunk;
+    for (int64_t k = 0; k < total; k += kChunk) f(k, total - k < kChunk ? total - k : kChunk);
+  }
+
+  // Loads `count` lines from `line` on.
+  __attribute__((noinline)) void load(int64_t line, int64_t count, int64_t lanes) {
+    if (!packed && kind != kComplex) {
+      for (int64_t k = 0; k < lanes; ++k) load_odd(line + (k < count ? k : count - 1), k, lanes);
       return;
     }
-    const Line<C> in = line_of<C>(call.operand[1], line);
-    if (kind == kComplex) {
+    const Lanes<R> in(call.operand[1], kind == kComplex || kind == kToReal, line, count, lanes);
+    const Planes<R> to = kind == kToReal ? b : a;
+    by_chunks(n, [&](int64_t k, int64_t m) {
+      in.read(k, m, {to.re + k * lanes, to.im + k * lanes}, stage);
+    });
+    if (kind == kToReal) join_halves(in, lanes);
+  }
+
+  // From half a spectrum in b, of which element n is still to be read, to the pairs' in a. What
+  // stands alone is taken as real.
+  void join_halves(const Lanes<R>& in, int64_t lanes) {
+    R last_re[Lanes<R>::kMost], last_im[Lanes<R>::kMost];
+    in.read(n, 1, {last_re, last_im}, stage);
+    for (int64_t q = 0; q < lanes; ++q) last_im[q] = b.im[q] = R(0);
+    for (int64_t k = 0; k < n; ++k) {
+      const R *x = b.re + k * lanes, *y = b.im + k * lanes;
+      const R* u = k ? b.re + (n - k) * lanes : last_re;
+      const R* v = k ? b.im + (n - k) * lanes : last_im;
+      const R wr = roots.re[k], wi = roots.im[k];
+      R *re = a.re + k * lanes, *im = a.im + k * lanes;
+#pragma GCC ivdep
+      for (int64_t q = 0; q < lanes; ++q) {
+        const R odd_re = x[q] - u[q], odd_im = y[q] + v[q];
+        re[q] = (x[q] + u[q]) - (odd_re * wi + odd_im * wr);
+        im[q] = (y[q] - v[q]) + (odd_re * wr - odd_im * wi);
+      }
+    }
+  }
+
+  // A line of reals of odd length, or the half spectrum of one.
+  void load_odd(int64_t line, int64_t lane, int64_t lanes) {
+    R *re = a.re + lane, *im = a.im + lane;
+    if (kind != kToReal) {
+      const Line<R> in = line_of<R>(call.operand[1], line);
       for (int64_t k = 0; k < n; ++k) {
-        re[k * lanes] = in[k].re;
-        im[k * lanes] = in[k].im;
+        re[k * lanes] = in[k];
+        im[k * lanes] = R(0);
       }
       return;
     }
     // The other half is the conjugate; what stands alone is taken as real.
-    const auto spectrum = [&](int64_t k) {
-      const C z = in[k <= length / 2 ? k : length - k];
-      return C(z.re, k == 0 || 2 * k == length ? R(0) : k <= length / 2 ? z.im : -z.im);
-    };
+    const Line<C> in = line_of<C>(call.operand[1], line);
     for (int64_t k = 0; k < n; ++k) {
-      const C z = spectrum(k);
-      if (!packed) {
-        re[k * lanes] = z.re;
-        im[k * lanes] = z.im;
-        continue;
-      }
-      const C other = spectrum(n - k);
-      const R odd_re = z.re - other.re, odd_im = z.im + other.im;
-      const R wr = roots.re[k], wi = roots.im[k];
-      re[k * lanes] = (z.re + other.re) - (odd_re * wi + odd_im * wr);
-      im[k * lanes] = (z.im - other.im) + (odd_re * wr - odd_im * wi);
+      const C z = in[k <= length / 2 ? k : length - k];
+      re[k * lanes] = z.re;
+      im[k * lanes] = k == 0 ? R(0) : k <= length / 2 ? z.im : -z.im;
     }
   }
 
-  void store(int64_t line, int64_t lane, int64_t lanes) {
-    const R *re = a.re + lane, *im = a.im + lane;
+  // Stores `count` lines from `line` on.
+  __attribute__((noinline)) void store(int64_t line, int64_t count, int64_t lanes) {
     const R scale = static_cast<R>(call.reals[0]);
-    if (kind == kToReal) {
-      const Line<R> out = line_of<R>(call.operand[0], line);
-      for (int64_t k = 0; k < n; ++k) {
-        out[packed ? 2 * k : k] = re[k * lanes] * scale;
-        if (packed) out[2 * k + 1] = im[k * lanes] * scale;
+    if (kind == kToReal && !packed) {
+      for (int64_t lane = 0; lane < count; ++lane) {
+        const Line<R> out = line_of<R>(call.operand[0], line + lane);
+        for (int64_t k = 0; k < n; ++k) out[k] = a.re[k * lanes + lane] * scale;
       }
       return;
     }
-    const Line<C> out = line_of<C>(call.operand[0], line);
-    const int64_t count = line_length(call.operand[0]);
-    if (packed) {
-      for (int64_t k = 0; k < count; ++k) {
-        const int64_t at = k % n * lanes, mirrored = (2 * n - k) % n * lanes;
-        const R even_re = re[at] + re[mirrored], even_im = im[at] - im[mirrored];
-        const R odd_re = im[at] + im[mirrored], odd_im = re[mirrored] - re[at];
-        const R wr = roots.re[k], wi = roots.im[k];
-        out[k] = C((even_re + odd_re * wr - odd_im * wi) / 2 * scale,
-                   (even_im + odd_re * wi + odd_im * wr) / 2 * scale);
+    const Lanes<R> out(call.operand[0], kind != kToReal, line, count, lanes);
+    const bool turns = call.ints[3] != 0, splits = packed && kind != kToReal;
+    for (int64_t q = 0; turns && q < lanes; ++q)
+      fill_roots(Planes<R>{turn.re + q, turn.im + q}, n, (line + q) % call.ints[4], call.ints[3],
+                 sign, lanes);
+    by_chunks(kind == kToReal ? n : line_length(call.operand[0]), [&](int64_t first, int64_t m) {
+      for (int64_t k = 0; k < m; ++k) {
+        C* to = stage + k * lanes;
+        if (splits) split_halves(to, first + k, scale, lanes);
+        else if (turns) turned(to, first + k, scale, lanes);
+        else scaled(to, first + k, scale, lanes);
       }
-    } else if (call.ints[3]) {
-      fill_roots(turn, n, line % call.ints[4], call.ints[3], sign);
-      for (int64_t k = 0; k < count; ++k) {
-        const R x = re[k * lanes], y = im[k * lanes];
-        out[k] =
-            C((x * turn.re[k] - y * turn.im[k]) * scale, (x * turn.im[k] + y * turn.re[k]) * scale);
-      }
-    } else {
-      for (int64_t k = 0; k < count; ++k) out[k] = C(re[k * lanes] * scale, im[k * lanes] * scale);
+      out.write(first, m, stage);
+    });
+  }
+
+  TRN_INLINE void scaled(C* to, int64_t k, R scale, int64_t lanes) {
+    const R *re = a.re + k * lanes, *im = a.im + k * lanes;
+#pragma GCC ivdep
+    for (int64_t q = 0; q < lanes; ++q) to[q] = C(re[q] * scale, im[q] * scale);
+  }
+  TRN_INLINE void turned(C* to, int64_t k, R scale, int64_t lanes) {
+    const R *x = a.re + k * lanes, *y = a.im + k * lanes;
+    const R *u = turn.re + k * lanes, *v = turn.im + k * lanes;
+#pragma GCC ivdep
+    for (int64_t q = 0; q < lanes; ++q)
+      to[q] = C((x[q] * u[q] - y[q] * v[q]) * scale, (x[q] * v[q] + y[q] * u[q]) * scale);
+  }
+  // Element k of the spectrum of reals from those of their pairs.
+  TRN_INLINE void split_halves(C* to, int64_t k, R scale, int64_t lanes) {
+    const int64_t at = k % n * lanes, mirrored = (2 * n - k) % n * lanes;
+    const R *x = a.re + at, *y = a.im + at, *u = a.re + mirrored, *v = a.im + mirrored;
+    const R wr = roots.re[k], wi = roots.im[k], half = scale / 2;
+#pragma GCC ivdep
+    for (int64_t q = 0; q < lanes; ++q) {
+      const R odd_re = y[q] + v[q], odd_im = u[q] - x[q];
+      to[q] = C((x[q] + u[q] + odd_re * wr - odd_im * wi) * half,
+                (y[q] - v[q] + odd_re * wi + odd_im * wr) * half);
     }
   }
 
@@ -249,17 +288,16 @@ void fft(const Call& call, const Range& range) {
   const int64_t n = call.ints[1];
   const int64_t length =
       call.ints[0] == kToReal ? line_length(call.operand[0]) : line_length(call.operand[1]);
-  int64_t lanes = kLanes;
+  int64_t lanes = Lanes<R>::kMost;
   while (lanes > 1 && (Transform<R>::bytes(n, length, call.ints[3], lanes) > kScratchBytes / 4 ||
                        lanes > range.end - range.begin))
     lanes /= 2;
   Transform<R> t(call, range.scratch, lanes);
   for (int64_t l = range.begin; l < range.end; l += lanes) {
     const int64_t count = l + lanes <= range.end ? lanes : range.end - l;
-    // Lanes beyond the last line repeat it.
-    for (int64_t k = 0; k < lanes; ++k) t.load(l + (k < count ? k : count - 1), k, lanes);
+    t.load(l, count, lanes);
     t.run(lanes);
-    for (int64_t k = 0; k < count; ++k) t.store(l + k, k, lanes);
+    t.store(l, count, lanes);
   }
 }
 

@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch_trn import _C
 
+from .compare import same_for_any_threads
+
 pytestmark = pytest.mark.usefixtures("native")
 
 # Powers, mixtures, primes with a pass and without, two launches, two launches of a chirp.
@@ -140,3 +142,22 @@ def test_gradients_and_spectrograms_of_half():
     want = torch.stft(y.detach(), 16, window=window.cpu().float(), return_complex=True)
     assert got.dtype == torch.complex32
     torch.testing.assert_close(got.cpu().to(want.dtype), want, rtol=5e-3, atol=5e-3)
+
+
+@pytest.mark.parametrize("lines", [1, 2, 7, 8, 9, 17])
+@pytest.mark.parametrize("n", [15, 40, 66])
+def test_lines_side_by_side_in_any_layout(lines, n):
+    x, r = make(3, lines, n), make(3, lines, n + 2, dtype=torch.float32)[..., :n]
+    layouts = {"dense": lambda t: t.contiguous(), "across": lambda t: t.mT.contiguous().mT,
+               "outer": lambda t: t.transpose(0, 2).contiguous().transpose(0, 2),
+               "odd rows": lambda t: torch.cat((t, t[..., :1]), -1)[..., :n],
+               "sliced": lambda t: t.repeat_interleave(2, -1)[..., ::2]}
+    for layout in layouts.values():
+        for fn, t in ((torch.fft.fft, x), (torch.fft.rfft, r), (torch.fft.fft, r),
+                      (lambda t: torch.fft.irfft(t, 2 * n - 2), x),
+                      (lambda t: torch.fft.fft(t, dim=1), x),
+                      (lambda t: torch.fft.rfft(t, dim=1), r),
+                      (lambda t: torch.fft.irfft(t, dim=1, n=2 * lines), x)):
+            check(lambda t, fn=fn, layout=layout: fn(layout(t)), t)
+            placed = layout(t).to("trn")
+            same_for_any_threads(lambda fn=fn, t=placed: fn(t))
