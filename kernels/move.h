@@ -197,7 +197,9 @@ inline void move_blocks(Moves m, int d, const Call& call, const Range& range, ch
 TRN_INLINE int transposable(const Moves& m) {
   constexpr int64_t kWorth = 4;
   const int last = m.ndim - 1;
-  if (last < 1 || m.bytes > 16 || m.to[last] != m.bytes || m.from[last] % m.bytes) return -1;
+  const bool fills = m.from[last] == 0 && m.size[last] * m.bytes >= kVectorBytes;
+  if (last < 1 || fills || m.bytes > 16 || m.to[last] != m.bytes || m.from[last] % m.bytes)
+    return -1;
   for (int d = 0; d < last; ++d)
     if (m.from[d] == m.bytes && m.to[d] % m.bytes == 0 && m.size[d] >= kWorth) return d;
   return -1;

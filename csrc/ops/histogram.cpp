@@ -23,7 +23,10 @@ at::Tensor counts_of(const at::Tensor& places, const at::Tensor& weights, int64_
   const at::Tensor in = places.to(at::kLong).contiguous();
   if (!weights.defined()) {
     const at::Tensor out = at::zeros({n}, in.options());
-    Launch(bincount_family, DType::i64).out(out).in(in).run(in.numel(), grain_for(8));
+    // More counts than values to each thread: one of them alone is faster than all together.
+    const bool sparse = n * driver::compute_threads() > in.numel();
+    const int64_t grain = sparse ? std::max<int64_t>(1, in.numel()) : grain_for(8);
+    Launch(bincount_family, DType::i64).out(out).in(in).run(in.numel(), grain);
     return out;
   }
   const at::ScalarType type = weights.scalar_type() == at::kFloat ? at::kFloat : at::kDouble;
