@@ -49,9 +49,15 @@ void forward(const at::Tensor& input, const at::Tensor& target, const at::Tensor
     total.zero_();
     return;
   }
-  const at::Tensor sum = at::sum(losses), weight_sum = at::sum(weights);
-  total.copy_(weight_sum);
-  out.copy_(reduction == at::Reduction::Mean ? at::div(sum, weight_sum) : sum);
+  // A sum in the losses' own type, and in the result's.
+  const auto sum_into = [](at::Tensor& to, const at::Tensor& of) {
+    if (to.scalar_type() == of.scalar_type()) return at::sum_out(to, of);
+    const at::Tensor sum = at::sum(of);
+    to.copy_(sum);
+    return sum;
+  };
+  const at::Tensor weight_sum = sum_into(total, weights), sum = sum_into(out, losses);
+  if (reduction == at::Reduction::Mean) at::div_out(out, sum, weight_sum);
 }
 
 void backward(const at::Tensor& grad, const at::Tensor& input, const at::Tensor& target,

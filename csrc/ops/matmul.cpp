@@ -67,8 +67,8 @@ void matmul_into(const at::Tensor& out, const at::Tensor& left, const at::Tensor
   const at::Tensor a = plain(left), b = plain(right), add = plain(added);
   static const Family matmul("matmul");
   const DType type = dtype_of(a);
-  const int64_t batch = out.dim() == 2 ? 1 : out.size(0);
-  const int64_t m = out.size(-2), n = out.size(-1), k = a.size(-1);
+  const int64_t batch = out.dim() == 3 ? out.size(0) : 1, m = out.dim() > 1 ? out.size(-2) : 1;
+  const int64_t n = out.size(-1), k = a.size(-1);
   if (multiplies_parts(out, m, n, k)) return multiply_parts(out, a, b, add, alpha, beta);
   Launch l(matmul, type);
   l.out(out, {batch, m, n}).in(a, {batch, m, k}).in(b, {batch, k, n}).in(add, {batch, m, n});
@@ -121,8 +121,8 @@ TRN_IMPL_FUNC(baddbmm_out)
 TRN_IMPL_FUNC(addmv_out)
 (const at::Tensor& self, const at::Tensor& mat, const at::Tensor& vec, const at::Scalar& beta,
  const at::Scalar& alpha, const at::Tensor& out) {
-  const auto column = [](const at::Tensor& t) { return t.unsqueeze(-1); };
-  matmul_into(column(out), mat, column(vec), self.dim() ? column(self) : self, alpha, beta);
+  // As the row out^T = vec^T mat^T, which needs no views but one.
+  matmul_into(out, vec, mat.t(), self, alpha, beta);
 }
 
 namespace {

@@ -7,7 +7,7 @@ namespace trn::ops {
 
 // out = alpha a b + beta add for [batch, m, n] = [batch, m, k] [batch, k, n], any strides; batch
 // strides may be 0. A factor without batch is that of every batch, `add` is broadcast to out, or
-// undefined. a and b share a type; out may be another float type.
+// undefined; a vector is a row. a and b share a type; out may be another float type.
 void matmul_into(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b,
                  const at::Tensor& add = {}, const at::Scalar& alpha = 1,
                  const at::Scalar& beta = 0);

@@ -144,8 +144,10 @@ TRN_IMPL_FUNC(topk_values)
   // A heap of a good part of the line costs more than sorting it.
   constexpr int64_t kHeap = kScratchBytes / 32;
   if (k <= kHeap && (k <= 256 || k <= in.size(-1) / 16)) {
-    v = at::empty(sizes, values.options());
-    x = at::empty(sizes, indices.options());
+    const bool in_place = values.is_contiguous() && indices.is_contiguous() &&
+                          values.sizes() == c10::IntArrayRef(sizes);
+    v = in_place ? values : at::empty(sizes, values.options());
+    x = in_place ? indices : at::empty(sizes, indices.options());
     Launch(topk_family, dtype_of(in))
         .out(v)
         .out(x)
@@ -158,6 +160,7 @@ TRN_IMPL_FUNC(topk_values)
     x = s.indices.narrow(-1, 0, k);
   }
   const auto place = [&](const at::Tensor& out, const at::Tensor& from) {
+    if (from.is_same(out)) return;
     at::Tensor target = out.dim() ? out.movedim(dim, -1) : out;
     target.copy_(from.reshape(target.sizes()));
   };
