@@ -51,6 +51,7 @@ PRELUDE = """\
 #include <torch/library.h>
 
 #include "ops/memory.h"
+#include "ops/same_device.h"
 {headers}
 
 namespace at {{
@@ -187,6 +188,9 @@ def emit(chosen: Chosen, target: Target) -> str:
     text = "\n".join(gen(chosen.item))
     text = text.replace("at::detail::empty_xpu", "trn::ops::empty_of")
     text = text.replace("at::detail::empty_strided_xpu", "trn::ops::empty_strided_of")
+    text = text.replace("c10::impl::check_and_update_common_device", "trn::ops::check_same_device")
+    for prefix in ("XPU", "PrivateUse1"):  # of the operator's name in that check
+        text = text.replace(f'"wrapper_{prefix}_', '"')
     return text.replace("wrapper_XPU_", "wrapper_trn_")
 
 
