@@ -1,6 +1,8 @@
 // Resizing images and volumes: upsample_* of every mode, and their gradients.
 #include <ATen/OpMathType.h>
 #include <ATen/native/UpSample.h>
+#include <ATen/ops/avg_pool2d.h>
+#include <ATen/ops/avg_pool3d.h>
 #include <ATen/ops/empty.h>
 
 #include "ops/elementwise.h"
@@ -107,9 +109,30 @@ void weighted(Mode mode, const at::Tensor& self, bool align, Scales scales, cons
       });
 }
 
+// What each number was copied to is a window where sizes grew by powers of two, of which every
+// ratio is exact: the gradient is the sum over windows, an average that divides by one.
+bool summed_by_windows(Mode mode, const at::Tensor& grad, Scales scales,
+                       const at::Tensor& grad_input) {
+  const int64_t spatial = grad.dim() - 2;
+  if (mode > kNearestExact || spatial == 1) return false;
+  std::vector<int64_t> window;
+  for (int64_t d = 0; d < spatial; ++d) {
+    const int64_t in = grad_input.size(2 + d), out = grad.size(2 + d), ratio = out / in;
+    const double step = static_cast<double>(in) / static_cast<double>(out);
+    const auto scale =
+        at::native::area_pixel_compute_scale<double>(in, out, false, scales.begin()[d]);
+    if (out % in || (ratio & (ratio - 1)) || scale != step) return false;
+    window.push_back(ratio);
+  }
+  at::Tensor out = grad_input;
+  if (spatial == 2) at::avg_pool2d_out(out, grad, window, window, 0, false, true, 1);
+  else at::avg_pool3d_out(out, grad, window, window, 0, false, true, 1);
+  return true;
+}
+
 void backward(Mode mode, const at::Tensor& grad, bool align, Scales scales,
               const at::Tensor& grad_input) {
-  if (grad_input.numel() == 0) return;
+  if (grad_input.numel() == 0 || summed_by_windows(mode, grad, scales, grad_input)) return;
   const Scale* scale = scales.begin();
   each_axis(
       grad, grad_input, Layout(grad),
