@@ -97,7 +97,7 @@ class MaxStrips {
     line_ = lines.line<A>(kLine);
     phases_ = lines.line<A>(2 * kLine);
     best_ = lines.line<A>(kLine), at_ = lines.line<Place>(kLine);
-    taps_ = lines.line<int32_t>(kLine);
+    first_ = lines.line<Place>(kLine), taps_ = lines.line<int32_t>(kLine);
     if (!columns_.adaptive)
       for (int64_t k = 0; k < columns_.kernel; ++k)
         taps_[k] = static_cast<int32_t>(columns_.tap(k));
@@ -108,11 +108,14 @@ class MaxStrips {
     const Window d = window_of(call_, 0, strip.d, out.sizes[2], in.sizes[2]),
                  h = window_of(call_, 1, strip.h, out.sizes[3], in.sizes[3]);
     const int64_t n = strip.columns(), from = plane(in, strip.plane);
-    const int64_t first = (d.begin * in.sizes[3] + h.begin) * in.sizes[4];
-    for (int64_t i = 0; i < n; ++i) {
-      const Window w = window_of(call_, 2, strip.x + i, out.sizes[4], in.sizes[4]);
-      best_[i] = -infinity<A>(), at_[i] = static_cast<Place>(first + w.begin);
+    const Place first = static_cast<Place>((d.begin * in.sizes[3] + h.begin) * in.sizes[4]);
+    if (strip.x != started_) {
+      for (int64_t i = 0; i < n; ++i)
+        first_[i] =
+            static_cast<Place>(window_of(call_, 2, strip.x + i, out.sizes[4], in.sizes[4]).begin);
+      started_ = strip.x;
     }
+    for (int64_t i = 0; i < n; ++i) best_[i] = -infinity<A>(), at_[i] = first_[i] + first;
     for (int64_t z = d.begin; z < d.end; z += d.step)
       for (int64_t y = h.begin; y < h.end; y += h.step) {
         const int64_t place = (z * in.sizes[3] + y) * in.sizes[4];
@@ -180,8 +183,9 @@ class MaxStrips {
   const Call& call_;
   const Columns columns_;
   A *line_, *phases_, *best_;
-  Place* at_;
+  Place *at_, *first_;
   int32_t* taps_;
+  int64_t started_ = -1;
 };
 
 // operands: out, indices (i64), in. Items are strips of out.
