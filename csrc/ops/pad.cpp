@@ -2,7 +2,6 @@
 #include <ATen/OpMathType.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
-#include <ATen/ops/zeros.h>
 
 #include "ops/elementwise.h"
 #include "ops/index.h"
@@ -31,12 +30,11 @@ void forward(const at::Tensor& self, at::IntArrayRef padding, bool reflect, cons
   if (out.numel() == 0) return;
   const int spatial = static_cast<int>(padding.size()) / 2;
   const at::Tensor in = five(self, spatial), dst = five(out, spatial);
-  const int64_t planes = dst.size(0) * dst.size(1);
   Launch(pad, move_type(self.scalar_type()))
       .out(dst)
       .in(in)
       .ints(ints_of(padding, reflect))
-      .run(planes, grain_for(dst.numel() / planes * 3));
+      .run(dst.numel() / dst.size(4), grain_for(dst.size(4)));
 }
 
 void backward(const at::Tensor& grad_output, at::IntArrayRef padding, bool reflect,
@@ -45,8 +43,12 @@ void backward(const at::Tensor& grad_output, at::IntArrayRef padding, bool refle
   const int spatial = static_cast<int>(padding.size()) / 2;
   const at::ScalarType type = at::toOpMathType(grad_input.scalar_type());
   const at::Tensor grad = five(grad_output.to(type), spatial);
-  const at::Tensor sum = at::zeros(five(grad_input, spatial).sizes(),
-                                   grad_input.options().dtype(type).memory_format(std::nullopt));
+  const bool direct = type == grad_input.scalar_type();
+  const at::Tensor sum =
+      direct ? five(grad_input, spatial)
+             : at::empty(five(grad_input, spatial).sizes(),
+                         grad_input.options().dtype(type).memory_format(std::nullopt));
+  sum.zero_();
   const int64_t planes = grad.size(0) * grad.size(1);
   Launch(pad_backward, dtype_of(type))
       .out(sum)
@@ -54,7 +56,7 @@ void backward(const at::Tensor& grad_output, at::IntArrayRef padding, bool refle
       .ints(ints_of(padding, reflect))
       .run(planes, grain_for(grad.numel() / planes * 3));
   at::Tensor target = grad_input;
-  target.copy_(sum.view(target.sizes()));
+  if (!direct) target.copy_(sum.view(target.sizes()));
 }
 
 at::Tensor& forward_2d(const at::Tensor& self, at::IntArrayRef padding, at::Tensor& out) {
