@@ -3,7 +3,7 @@
 // Planes are [batch, channels, d, h, w] of any strides, with sizes of 1 in front for fewer
 // dimensions. ints: kernel[3], stride[3], padding[3], dilation[3], then ints[12] adaptive (windows
 // from the sizes alone), ints[13] count padding in averages, ints[14] divisor (0: the window's
-// size), ints[15] columns of a strip (see pool_planes.cpp).
+// size), ints[15] columns of a strip (see pool_strips.h).
 #pragma once
 
 #include "kernel.h"

@@ -39,7 +39,7 @@ struct Windows {
     if (ints[12]) return std::max<int64_t>(1, in.numel() / std::max<int64_t>(1, out.numel()));
     return ints[0] * ints[1] * ints[2];
   }
-  // Sets the columns of a strip for which kernels/pool_planes.cpp has room; false if there are
+  // Sets the columns of a strip for which kernels/pool_strips.h has room; false if there are
   // none.
   bool cut(const at::Tensor& in, const at::Tensor& out, bool backward) {
     constexpr int64_t kLine = 1 << 15, kColumns = 4096;
