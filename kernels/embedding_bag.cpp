@@ -88,22 +88,29 @@ struct EmbeddingBag {
     for (int64_t k = 0; k < n * size; k += 64) __builtin_prefetch(at + k);
   }
 
+  TRN_INLINE void add_row(int64_t row, int64_t from, int64_t n, A scale) const {
+    const int64_t at = row * weight.strides[0] + from * weight.strides[1];
+    const auto take = [&](const auto* x) {
+#pragma GCC ivdep
+      for (int64_t j = 0; j < n; ++j) sum[j] += scale * static_cast<A>(x[j]);
+    };
+    if (weight.strides[1] == 1 && weight.dtype == DType::bf16) take(weight.as<bf16_t>() + at);
+    else if (weight.strides[1] == 1 && weight.dtype == DType::f16) take(weight.as<f16_t>() + at);
+    else take(columns(weight, row, from, n, buffer));
+  }
+
   TRN_INLINE void add(const Bag& bag, int64_t from, int64_t n) const {
     for (int64_t j = 0; j < n; ++j) sum[j] = 0;
     for (int64_t i = bag.begin; i < bag.end; ++i) {
       const int64_t row = integer(indices, i);
       if (i + kAhead < bag.end) fetch_row(integer(indices, i + kAhead), from, n);
       if (skips(row)) continue;
-      const A* x = columns(weight, row, from, n, buffer);
-      if (samples.absent()) {
-        for (int64_t j = 0; j < n; ++j) sum[j] += x[j];
-      } else {
-        A scale;
+      A scale = 1;
+      if (!samples.absent())
         convert_run(&scale, DTypeOf<A>::value, 1,
                     samples.as<char>() + i * samples.strides[0] * dtype_size(samples.dtype),
                     samples.dtype, 1, 1);
-        for (int64_t j = 0; j < n; ++j) sum[j] += scale * x[j];
-      }
+      add_row(row, from, n, scale);
     }
     if (mode == kMean && bag.size > 0)
       for (int64_t j = 0; j < n; ++j) sum[j] /= static_cast<A>(bag.size);
