@@ -16,6 +16,10 @@ at::Tensor three_way(const at::Tensor& t, int64_t dim);
 // How values meet what is there; the enumeration of kernels/scatter.cpp.
 enum Reduction : int64_t { kReplace, kSum, kProduct, kMaximum, kMinimum, kScaledSum };
 
+// What a reduction ("sum", "prod", "mean", "amax", "amin") starts from when the values that are
+// there do not count.
+at::Scalar start_of(std::string_view reduce, at::ScalarType type);
+
 // What the index operands of one launch are for: size and element stride of the dimension that
 // each indexes, and whether a negative index counts from the end.
 struct Indexed {

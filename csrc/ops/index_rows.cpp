@@ -89,21 +89,17 @@ TRN_IMPL_FUNC(index_add_out)
   combine_rows(out, wrapped(dim, out), index, source, plain ? kSum : kScaledSum, alpha);
 }
 
-namespace {
-
-// What a reduction starts from when the values that are there do not count.
 at::Scalar start_of(std::string_view reduce, at::ScalarType type) {
   if (reduce == "prod") return 1;
-  if (reduce == "mean") return 0;
+  if (reduce == "mean" || reduce == "sum") return 0;
   const bool largest = reduce == "amax";
   if (at::isFloatingType(type)) return largest ? -INFINITY : INFINITY;
+  if (type == at::kBool) return !largest;
   return AT_DISPATCH_INTEGRAL_TYPES(type, "index_reduce", [&] {
     using Limits = std::numeric_limits<scalar_t>;
     return at::Scalar(static_cast<int64_t>(largest ? Limits::lowest() : Limits::max()));
   });
 }
-
-}  // namespace
 
 TRN_IMPL_FUNC(index_reduce_out)
 (const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& source,

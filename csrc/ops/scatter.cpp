@@ -1,11 +1,15 @@
 // gather and the scatter family, along one dimension.
+#include <ATen/TensorOperators.h>
 #include <ATen/WrapDimUtils.h>
 #include <ATen/native/DispatchStub.h>
 #include <ATen/native/ReductionType.h>
 #include <ATen/native/TensorAdvancedIndexing.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/ones.h>
 
 #include "ops/index.h"
 #include "ops/iterator.h"
+#include "scatter.structured.h"
 
 namespace trn::ops {
 namespace {
@@ -79,7 +83,38 @@ void scatter_scalar_reduce_kernel(const at::Tensor& self, const int64_t dim,
   scatter_into(self, dim, index, {}, &value, reduction_of(reduce));
 }
 
+// How many values meet in each place of a mean, at least 1. Where an index chooses whole rows, one
+// count stands for a row.
+at::Tensor counts_of(const at::Tensor& out, int64_t dim, const at::Tensor& index, bool one_more) {
+  at::Tensor at = index;
+  at::DimVector sizes(out.sizes());
+  for (int64_t d = 0; d < out.dim(); ++d) {
+    if (d == dim || index.stride(d) != 0 || index.size(d) != out.size(d)) continue;
+    at = at.narrow(d, 0, 1);
+    sizes[d] = 1;
+  }
+  at::Tensor counts = at::full(sizes, one_more ? 1 : 0, out.options());
+  counts.scatter_add_(dim, at, at::ones(at.sizes(), out.options()));
+  return counts.masked_fill_(counts == 0, 1);
+}
+
 }  // namespace
+
+TRN_IMPL_FUNC(scatter_reduce_two_out)
+(const at::Tensor& self, int64_t dim, const at::Tensor& index, const at::Tensor& src,
+ std::string_view reduce, bool include_self, const at::Tensor& result) {
+  at::Tensor out = result;
+  if (!out.is_same(self)) out.copy_(self);
+  if (index.numel() == 0) return;
+  dim = at::maybe_wrap_dim(dim, self.dim());
+  if (!include_self) out.scatter_(dim, index, start_of(reduce, out.scalar_type()));
+  scatter_into(out, dim, index, src, nullptr, reduction_of(at::native::get_reduction_enum(reduce)));
+  if (reduce != "mean") return;
+  const at::Tensor counts = counts_of(out, dim, index, include_self);
+  if (at::isIntegralType(out.scalar_type(), true)) out.div_(counts, "floor");
+  else out.div_(counts);
+}
+
 }  // namespace trn::ops
 
 namespace at::native {
@@ -90,5 +125,4 @@ REGISTER_PRIVATEUSE1_DISPATCH(scatter_fill_stub, &scatter_fill_kernel)
 REGISTER_PRIVATEUSE1_DISPATCH(scatter_add_stub, &scatter_add_kernel)
 REGISTER_PRIVATEUSE1_DISPATCH(scatter_reduce_stub, &scatter_reduce_kernel)
 REGISTER_PRIVATEUSE1_DISPATCH(scatter_scalar_reduce_stub, &scatter_scalar_reduce_kernel)
-REGISTER_PRIVATEUSE1_DISPATCH(scatter_reduce_two_stub, &scatter_reduce_kernel)
 }  // namespace at::native

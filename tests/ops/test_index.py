@@ -244,6 +244,21 @@ def test_rows_that_meet_do_not_depend_on_threads(dtype, width):
         assert torch.equal(got, plain(want))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int32], ids=str)
+@pytest.mark.parametrize("include_self", [True, False])
+def test_means_over_rows_that_an_index_chooses(dtype, include_self):
+    x, v = make(9, 12, 5, dtype=dtype), make(30, 12, 5, dtype=dtype, seed=1)
+    i, j = indices(9, 30), indices(12, 12, seed=2)
+    close = dict(rtol=1e-2, atol=1e-2) if dtype == torch.float16 else {}
+    for dim, index in ((0, i[:, None, None].expand(30, 12, 5)),
+                       (0, i[:, None, None].expand(30, 7, 5)),
+                       (0, i[:, None, None].repeat(1, 12, 5)), (1, j[:, None].expand(9, 12, 5)),
+                       (1, j[:4, None].expand(6, 4, 3)), (0, i[:0, None, None].expand(0, 12, 5))):
+        for reduce in ("mean", "sum", "amin", "prod"):
+            check(lambda x, i, v, d=dim, r=reduce: x.scatter_reduce(
+                d, i, v, r, include_self=include_self), x, index, v, **close)
+
+
 def test_two_indices_of_which_one_moves_accumulate():
     x, v = make(40, 50, 3), make(30, 20, 3, seed=1)
     i, j = indices(40, 30), indices(50, 20, seed=2) - 25
