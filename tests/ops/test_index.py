@@ -250,13 +250,14 @@ def test_means_over_rows_that_an_index_chooses(dtype, include_self):
     x, v = make(9, 12, 5, dtype=dtype), make(30, 12, 5, dtype=dtype, seed=1)
     i, j = indices(9, 30), indices(12, 12, seed=2)
     close = dict(rtol=1e-2, atol=1e-2) if dtype == torch.float16 else {}
-    for dim, index in ((0, i[:, None, None].expand(30, 12, 5)),
-                       (0, i[:, None, None].expand(30, 7, 5)),
-                       (0, i[:, None, None].repeat(1, 12, 5)), (1, j[:, None].expand(9, 12, 5)),
-                       (1, j[:4, None].expand(6, 4, 3)), (0, i[:0, None, None].expand(0, 12, 5))):
+    # Expanded on the device: a copy to it is dense.
+    for dim, index, shape in ((0, i[:, None, None], (30, 12, 5)), (0, i[:, None, None], (30, 7, 5)),
+                              (0, i[:, None, None].repeat(1, 12, 5), (30, 12, 5)),
+                              (1, j[:, None], (9, 12, 5)), (1, j[:4, None], (6, 4, 3)),
+                              (0, i[:0, None, None], (0, 12, 5))):
         for reduce in ("mean", "sum", "amin", "prod"):
-            check(lambda x, i, v, d=dim, r=reduce: x.scatter_reduce(
-                d, i, v, r, include_self=include_self), x, index, v, **close)
+            check(lambda x, i, v, d=dim, r=reduce, s=shape: x.scatter_reduce(
+                d, i.expand(s), v, r, include_self=include_self), x, index, v, **close)
 
 
 def test_two_indices_of_which_one_moves_accumulate():
