@@ -23,6 +23,9 @@ def test_a_program_finds_cudas_words(redirected):
             torch.ones(2).cuda()
     with pytest.raises(RuntimeError, match="Expected a 'cuda' device type for generator"):
         torch.empty(2, device="cuda").uniform_(generator=torch.Generator())
+    with pytest.raises(RuntimeError, match="mat2 is on cpu, different from other tensors on cuda:0 "
+                                           ".*method wrapper_CUDA_mm"):
+        torch.ones(2, 2, device="cuda") @ torch.ones(2, 2)
     summary = torch.cuda.memory_summary()
     assert "PyTorch CUDA memory summary, device ID 0" in summary and "TRN" not in summary
 
@@ -32,3 +35,5 @@ def test_other_programs_find_the_devices_own():
         torch.empty(1 << 46, dtype=torch.uint8, device="trn")
     with pytest.raises(torch.AcceleratorError, match="^TRN error: invalid device ordinal"):
         torch.trn.set_device(200)
+    with pytest.raises(RuntimeError, match="on trn:0 .*method wrapper_TRN__native_layer_norm"):
+        torch.nn.functional.layer_norm(torch.ones(2, 2, device="trn"), (2,), torch.ones(2))
