@@ -82,7 +82,9 @@ class PhiloxGenerator final : public c10::GeneratorImpl {
 }  // namespace
 
 at::Generator new_generator(c10::DeviceIndex index) {
-  return at::make_generator<PhiloxGenerator>(index < 0 ? current_device() : index);
+  if (index < 0) index = current_device();
+  TORCH_CHECK(index < device_count(), "The device_index is invalid.");
+  return at::make_generator<PhiloxGenerator>(index);
 }
 
 const at::Generator& default_generator(c10::DeviceIndex index) {

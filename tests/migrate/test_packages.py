@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import math
 import warnings
 
 import pytest
@@ -257,6 +258,30 @@ def test_lamb_and_lion_from_their_formulas():
                                p - 0.1 * p.norm() / update.norm() * update)
     torch.testing.assert_close(trained(lambda q: Lion8bit(q, lr=0.1, weight_decay=0.5), 1),
                                p * 0.95 - 0.1 * grad.sign())
+
+
+@pytest.mark.parametrize("growing", [None, 10])
+def test_ademamix_from_its_paper(growing):
+    from bitsandbytes.optim import AdEMAMix8bit
+
+    b1, b2, b3, alpha, lr, decay = 0.9, 0.99, 0.999, 5.0, 0.1, 0.5
+    torch.manual_seed(1)
+    p = torch.randn(5, 3).double()
+    fast, slow, square = (torch.zeros_like(p) for _ in range(3))
+    for t in range(1, 4):
+        grad = 2 * (p - (t - 1)) * torch.arange(3.0)
+        a, b = alpha, b3
+        if growing:
+            a = min(t * alpha / growing, alpha)
+            x, y = math.log(b1), math.log(b3)
+            b = min(math.exp(x * y / ((1 - t / growing) * y + t / growing * x)), b3)
+        fast, slow = b1 * fast + (1 - b1) * grad, b * slow + (1 - b) * grad
+        square = b2 * square + (1 - b2) * grad * grad
+        size = (square / (1 - b2 ** t)).sqrt() + 1e-8
+        p = p - lr * ((fast / (1 - b1 ** t) + a * slow) / size + decay * p)
+    got = trained(lambda q: AdEMAMix8bit(q, lr, (b1, b2, b3), alpha, growing, growing,
+                                         weight_decay=decay), 3)
+    torch.testing.assert_close(got.double(), p, rtol=1e-4, atol=1e-5)
 
 
 def test_what_is_not_there_is_refused():

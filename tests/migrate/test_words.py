@@ -26,6 +26,8 @@ def test_a_program_finds_cudas_words(redirected):
     with pytest.raises(RuntimeError, match="mat2 is on cpu, different from other tensors on cuda:0 "
                                            ".*method wrapper_CUDA_mm"):
         torch.ones(2, 2, device="cuda") @ torch.ones(2, 2)
+    with pytest.raises(RuntimeError, match="^The device_index is invalid"):
+        torch.Generator("cuda:9")
     summary = torch.cuda.memory_summary()
     assert "PyTorch CUDA memory summary, device ID 0" in summary and "TRN" not in summary
 

@@ -71,6 +71,15 @@ def test_a_package_that_raises(torch_trn_command, tmp_path):
         assert "kernels launched" in result.stderr and "cli/" not in result.stderr, result.stderr
 
 
+def test_a_package_finds_cuda(torch_trn_command, tmp_path):
+    (tmp_path / "pkg").mkdir()
+    (tmp_path / "pkg" / "__init__.py").write_text(
+        "import torch\nDEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'")
+    (tmp_path / "pkg" / "train.py").write_text("from . import DEVICE; print('on', DEVICE)")
+    result = torch_trn_command("run", "-m", "pkg.train")
+    assert result.returncode == 0 and "on cuda" in result.stdout, result.stderr
+
+
 def test_module(torch_trn_command):
     result = torch_trn_command("run", "-m", "json.tool", "--help")
     assert result.returncode == 0 and "usage" in result.stdout
@@ -79,6 +88,7 @@ def test_module(torch_trn_command):
 @pytest.mark.parametrize("args, words", [
     (["run", "/no/such.py"], "there is no file /no/such.py"),
     (["run", "-m", "no.such.module"], "there is no module no.such.module"),
+    (["run", "-m", "json.nope"], "there is no module json.nope"),
     (["bench", "--threads", "-1"], "--threads"), (["replay", "--times", "0", "log"], "from 1 on"),
     (["fly"], "invalid choice: 'fly'"), ([], "COMMAND"), (["run"], "SCRIPT"),
 ])

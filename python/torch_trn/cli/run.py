@@ -29,13 +29,10 @@ def _exit_code(status: object) -> int:
     return 1
 
 
-def _module_exists(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError as error:
-        return not f"{name}.".startswith(f"{error.name}.")
-    except BaseException:
-        return True  # its package raises, and will again where that can be shown
+def _may_be_module(name: str) -> bool:
+    # Not its package's parts: to find these the package is imported, and that is to find CUDA.
+    first = name.partition(".")[0]
+    return bool(first) and importlib.util.find_spec(first) is not None
 
 
 def run_program(script: str, args: list[str], *, is_module: bool = False, quiet: bool = False,
@@ -122,11 +119,14 @@ def program_is_there(script: str, is_module: bool) -> bool:
     is_folder = os.path.isfile(os.path.join(script, "__main__.py"))
     if is_module or not is_folder:  # a folder that runs is put there when it does
         sys.path.insert(0, os.getcwd() if is_module else os.path.dirname(os.path.abspath(script)))
-    there = _module_exists(script) if is_module else is_folder or os.path.isfile(script)
+    there = _may_be_module(script) if is_module else is_folder or os.path.isfile(script)
     if not there:
-        print(f"torch-trn: there is no {'module' if is_module else 'file'} {script}",
-              file=sys.stderr)
+        _say_there_is_none(script, is_module)
     return there
+
+
+def _say_there_is_none(script: str, is_module: bool) -> None:
+    print(f"torch-trn: there is no {'module' if is_module else 'file'} {script}", file=sys.stderr)
 
 
 def run_as_main(script: str, args: list[str], is_module: bool = False) -> int:
@@ -144,9 +144,17 @@ def run_as_main(script: str, args: list[str], is_module: bool = False) -> int:
         return _exit_code(stop.code)
     except KeyboardInterrupt:
         return 130
-    except BaseException:
+    except BaseException as error:
+        if is_module and type(error) is ImportError and _raised_by_runpy(error):
+            _say_there_is_none(script, is_module)
+            return 2
         _print_error()
         return 1
+
+
+def _raised_by_runpy(error: BaseException) -> bool:
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return frame.f_code.co_filename in ("<frozen runpy>", runpy.__file__)
 
 
 def _run_file(path: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 
@@ -23,14 +25,8 @@ def _adam(name: str, decoupled: bool, decay: float) -> type:
     return Adam
 
 
-class _Lion(torch.optim.Optimizer):
-    """The sign of an average of gradients, decoupled weight decay."""
-
-    def __init__(self, params, lr=1e-4, betas=(0.9, 0.99), weight_decay=0.0, optim_bits=32,
-                 args=None, min_8bit_size=4096, percentile_clipping=100, block_wise=True,
-                 is_paged=False):
-        _check(percentile_clipping)
-        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+class _ByParameter(torch.optim.Optimizer):
+    """Steps that know one parameter, its group and its state."""
 
     @torch.no_grad()
     def step(self, closure=None):
@@ -39,13 +35,60 @@ class _Lion(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            beta1, beta2 = group["betas"]
             for p in (p for p in group["params"] if p.grad is not None):
-                mean = self.state[p].setdefault("exp_avg", torch.zeros_like(p))
-                p.mul_(1 - group["lr"] * group["weight_decay"])
-                p.sub_(mean.lerp(p.grad, 1 - beta1).sign_(), alpha=group["lr"])
-                mean.lerp_(p.grad, 1 - beta2)
+                self._update(p, group, self.state[p])
         return loss
+
+
+class _Lion(_ByParameter):
+    """The sign of an average of gradients, decoupled weight decay."""
+
+    def __init__(self, params, lr=1e-4, betas=(0.9, 0.99), weight_decay=0.0, optim_bits=32,
+                 args=None, min_8bit_size=4096, percentile_clipping=100, block_wise=True,
+                 is_paged=False):
+        _check(percentile_clipping)
+        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+
+    def _update(self, p, group, state):
+        beta1, beta2 = group["betas"]
+        mean = state.setdefault("exp_avg", torch.zeros_like(p))
+        p.mul_(1 - group["lr"] * group["weight_decay"])
+        p.sub_(mean.lerp(p.grad, 1 - beta1).sign_(), alpha=group["lr"])
+        mean.lerp_(p.grad, 1 - beta2)
+
+
+class _AdEMAMix(_ByParameter):
+    """Adam with a second, slower average of gradients, of which both weight and memory may grow.
+
+    Source: M. Pagliardini et al., "The AdEMAMix optimizer: better, faster, older", 2024.
+    """
+
+    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999, 0.9999), alpha=5.0, t_alpha=None,
+                 t_beta3=None, eps=1e-8, weight_decay=1e-2, optim_bits=32, min_8bit_size=4096,
+                 is_paged=False):
+        super().__init__(params, {"lr": lr, "betas": betas, "alpha": alpha, "t_alpha": t_alpha,
+                                  "t_beta3": t_beta3, "eps": eps, "weight_decay": weight_decay})
+
+    def _update(self, p, group, state):
+        if not state:
+            state["step"] = 0
+            for name in ("exp_avg", "exp_avg_slow", "exp_avg_sq"):
+                state[name] = torch.zeros_like(p)
+        state["step"] += 1
+        step, (beta1, beta2, beta3), alpha = state["step"], group["betas"], group["alpha"]
+        if group["t_alpha"]:
+            alpha = min(step / group["t_alpha"], 1) * alpha
+        if group["t_beta3"]:
+            # The half-life grows evenly from beta1's to beta3's.
+            fast, slow, part = math.log(beta1), math.log(beta3), step / group["t_beta3"]
+            beta3 = min(math.exp(fast * slow / ((1 - part) * slow + part * fast)), beta3)
+        state["exp_avg"].lerp_(p.grad, 1 - beta1)
+        state["exp_avg_slow"].lerp_(p.grad, 1 - beta3)
+        square = state["exp_avg_sq"].mul_(beta2).addcmul_(p.grad, p.grad, value=1 - beta2)
+        size = square.sqrt().div_(math.sqrt(1 - beta2 ** step)).add_(group["eps"])
+        mean = (state["exp_avg"] / (1 - beta1 ** step)).add_(state["exp_avg_slow"], alpha=alpha)
+        p.mul_(1 - group["lr"] * group["weight_decay"])
+        p.addcdiv_(mean, size, value=-group["lr"])
 
 
 class _SGD(torch.optim.SGD):
@@ -76,7 +119,9 @@ for _suffix in ("", "8bit", "32bit"):
         for _kind, _decoupled, _decay in (("Adam", False, 0.0), ("AdamW", True, 1e-2)):
             _name = f"{_prefix}{_kind}{_suffix}"
             globals()[_name] = _adam(_name, _decoupled, _decay)
-        globals()[f"{_prefix}Lion{_suffix}"] = type(f"{_prefix}Lion{_suffix}", (_Lion,), {})
+        for _class in (_Lion, _AdEMAMix):
+            _name = f"{_prefix}{_class.__name__.lstrip('_')}{_suffix}"
+            globals()[_name] = type(_name, (_class,), {})
     for _class in (_SGD, _RMSprop, _Adagrad):
         _name = _class.__name__.lstrip("_") + _suffix
         globals()[_name] = type(_name, (_class,), {})
