@@ -2,6 +2,7 @@
 #include "ops/launch.h"
 
 #include "base/site.h"
+#include "base/spoken.h"
 #include "ops/blocking.h"
 #include "runtime/capture.h"
 
@@ -40,7 +41,8 @@ uint64_t launch_count() { return runtime::launch_count(); }
 
 Launch::Launch(const Family& family, DType type) {
   const Kernel* kernel = family[type];
-  TORCH_CHECK_NOT_IMPLEMENTED(kernel, '"', family.name(), "_trn\" not implemented for '",
+  TORCH_CHECK_NOT_IMPLEMENTED(kernel, '"', family.name(), '_', spoken_device(),
+                              "\" not implemented for '",
                               c10::toString(static_cast<c10::ScalarType>(type)), "'");
   Call& call = packet_.call;
   packet_.kind = driver::PacketKind::kernel;

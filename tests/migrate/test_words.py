@@ -28,6 +28,8 @@ def test_a_program_finds_cudas_words(redirected):
         torch.ones(2, 2, device="cuda") @ torch.ones(2, 2)
     with pytest.raises(RuntimeError, match="^The device_index is invalid"):
         torch.Generator("cuda:9")
+    with pytest.raises(NotImplementedError, match="^\"cholesky_cuda\" not implemented for 'Half'"):
+        torch.linalg.cholesky(torch.eye(3, device="cuda").half())
     summary = torch.cuda.memory_summary()
     assert "PyTorch CUDA memory summary, device ID 0" in summary and "TRN" not in summary
 
