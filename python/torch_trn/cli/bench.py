@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from ..bench import (
     report,
     rows_conv,
+    rows_functions,
     rows_linear,
     rows_memory,
     rows_norm,
@@ -23,7 +24,8 @@ from ..bench.row import Count, Row
 
 
 def _rows(tiny: bool) -> Iterator[Row | Count]:
-    for part in (rows_linear, rows_conv, rows_norm, rows_memory, rows_steps, rows_runtime):
+    for part in (rows_linear, rows_conv, rows_norm, rows_functions, rows_memory, rows_steps,
+                 rows_runtime):
         yield from part.rows(tiny)
 
 
