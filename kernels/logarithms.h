@@ -108,16 +108,19 @@ TRN_INLINE float fast_exp2(float x) {
 }
 
 // x^y with C's values at zeros, infinities and NaN. 1e300 stands for the logarithm of infinity.
+// What depends on y alone is arithmetic of 0 and 1, so that loops over x with one y have no
+// branches either: 0 / 0 is the NaN that a choice would have given.
 TRN_INLINE float fast_pow(float x, float y) {
   const double a = __builtin_fabs(static_cast<double>(x)), b = y;
+  const float whole = static_cast<float>(__builtin_floor(b) == b);
+  const float even = static_cast<float>(__builtin_floor(b * 0.5) == b * 0.5);
+  const float none = static_cast<float>(y == 0), of_nan = none / none;
+  const float turned = 1.f - 2.f * (whole - even), below = turned * (whole / whole);
   const double log = a == 0 ? -1e300 : a > 3.5e38 ? 1e300 : log_in_double(a);
   const double size = a == 1 ? 1 : exp_in_double(b * log);
-  const bool whole = __builtin_floor(b) == b, odd = whole && __builtin_floor(b * 0.5) != b * 0.5;
-  float r = static_cast<float>(size);
-  r = odd ? __builtin_copysignf(r, x) : r;
-  r = x < 0 && !whole && a < 3.5e38 ? __builtin_nanf("") : r;
-  r = x != x || y != y ? x + y : r;
-  return x == 1 || y == 0 ? 1 : r;
+  const float sign = x < 0 && a < 3.5e38 ? below : __builtin_signbit(x) ? turned : 1.f;
+  const float r = static_cast<float>(size) * sign;
+  return x != x ? of_nan : x == 1 ? 1.f : r;
 }
 
 }  // namespace
