@@ -29,7 +29,7 @@ const Family attention("attention"), attention_backward("attention_backward"),
 
 // Why the fused kernels cannot serve, or null if they can.
 const char* obstacle(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                     const Mask& mask, bool causal) {
+                     const Mask& mask) {
   for (const at::Tensor* t : {&q, &k, &v}) {
     if (t->is_nested() || t->layout() != at::kStrided) return "tensors are not dense";
     if (t->dim() != 4) return "tensors are not of four dimensions";
@@ -53,10 +53,8 @@ const char* obstacle(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
   if (size(k, 3) != size(q, 3)) return "queries and keys differ in length";
   if (size(q, 3) > kMaxHead || size(v, 3) > kMaxHead) return "heads are longer than 256";
   if (q.sym_numel() == 0 || k.sym_numel() == 0 || v.sym_numel() == 0) return "a tensor is empty";
-  if (mask && mask->defined()) {
-    if (causal) return "both a mask and is_causal are given";
-    if (mask->is_nested() || mask->dim() > 4) return "the mask is not dense";
-  }
+  if (mask && mask->defined() && (mask->is_nested() || mask->dim() > 4))
+    return "the mask is not dense";
   return nullptr;
 }
 
@@ -71,7 +69,7 @@ struct Attention {
   Attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
             const Mask& bias, double dropout, bool causal, Scale scale)
       : q(query), k(key), v(value), causal(causal), dropout(dropout) {
-    const char* reason = obstacle(q, k, v, std::nullopt, causal);
+    const char* reason = obstacle(q, k, v, std::nullopt);
     TORCH_CHECK(!reason, "fused scaled_dot_product_attention: ", reason);
     TORCH_CHECK(dropout >= 0 && dropout <= 1,
                 "dropout probability has to be between 0 and 1, but got ", dropout);
@@ -223,14 +221,14 @@ std::array<at::Tensor, 4> backward_of(Attention a, const Mask& bias, bool wants_
 // leads to the one that is meant for devices like this. math goes first only where the program put
 // it before all of them.
 int64_t TRN_OP(_fused_sdp_choice)(const at::Tensor& query, const at::Tensor& key,
-                                  const at::Tensor& value, const Mask& attn_mask, double,
-                                  bool is_causal, Scale, bool enable_gqa) {
+                                  const at::Tensor& value, const Mask& attn_mask, double, bool,
+                                  Scale, bool enable_gqa) {
   const auto& context = at::globalContext();
   const bool fused = context.userEnabledFlashSDP() || context.userEnabledMemEfficientSDP() ||
                      context.userEnabledCuDNNSDP() || context.userEnabledOverrideableSDP();
   const bool math = context.userEnabledMathSDP();
   const bool math_first = math && at::globalContext().sDPPriorityOrder()[0] == at::SDPBackend::math;
-  const char* reason = obstacle(query, key, value, attn_mask, is_causal);
+  const char* reason = obstacle(query, key, value, attn_mask);
   if (!reason && query.sym_size(1) != key.sym_size(1) && !enable_gqa) reason = "heads differ";
   // torch.func has rules of batching and of forward derivatives for the operators of math alone.
   if (!reason &&

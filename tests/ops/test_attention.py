@@ -49,12 +49,20 @@ def check(tensors, limit=None, **options):
     cotangent = data(*tensors[0].shape[:3], tensors[2].shape[3], seed=9).to(dtype)
     exact = {k: v.double() if isinstance(v, torch.Tensor) and v.is_floating_point() else v
              for k, v in options.items()}
+    if "attn_mask" in exact and exact.get("is_causal"):  # math takes only one of them
+        rows, columns = tensors[0].size(2), tensors[1].size(2)
+        exact |= {"attn_mask": hide_later(exact["attn_mask"], rows, columns), "is_causal": False}
     want = gradients([t.double() for t in tensors], SDPBackend.MATH, cotangent, **exact)
     there = {k: v.to("trn") if isinstance(v, torch.Tensor) else v for k, v in options.items()}
     got = gradients([to_trn(t) for t in tensors], SDPBackend.OVERRIDEABLE, cotangent, **there)
     for name, a, b in zip(["out", "dq", "dk", "dv"], got, want, strict=True):
         error = (a.cpu().double() - b).abs().max().item()
         assert error <= (limit or LIMIT[dtype]) * (1 + b.abs().max().item()), (name, error)
+
+
+def hide_later(mask, rows, columns):
+    earlier = torch.ones(rows, columns, dtype=torch.bool).tril()
+    return mask & earlier if mask.dtype == torch.bool else mask.masked_fill(~earlier, -torch.inf)
 
 
 def to_trn(t):
@@ -101,11 +109,12 @@ MASKS = {
 
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-def test_masks(mask, dtype):
+@pytest.mark.parametrize("causal", [False, True])
+def test_masks(mask, dtype, causal):
     shape = (2, 4, 2, 101, 205, 64, 64)
     m = MASKS[mask](2, 4, 101, 205)
     check(inputs(shape, dtype), attn_mask=m if m.dtype == torch.bool else m.to(dtype),
-          enable_gqa=True)
+          is_causal=causal, enable_gqa=True)
 
 
 def test_queries_that_see_nothing_give_zeros():
@@ -186,16 +195,18 @@ def test_dropout_keeps_a_share_and_its_gradient_is_that_of_the_same_mask(dtype):
     assert not torch.equal(attend(q, k, v, dropout_p=p), out)
 
 
-def test_gradient_of_a_learned_mask():
+@pytest.mark.parametrize("causal", [False, True])
+def test_gradient_of_a_learned_mask(causal):
     q, k, v = inputs((2, 3, 3, 50, 70, 32, 32), torch.float32)
     mask = data(1, 3, 50, 70, seed=5)
     leaf = mask.clone().requires_grad_()
     with sdpa_kernel(SDPBackend.MATH):
-        out = attend(q.double(), k.double(), v.double(), attn_mask=leaf)
+        out = attend(q.double(), k.double(), v.double(),
+                     attn_mask=hide_later(leaf, 50, 70) if causal else leaf)
     cotangent = data(*out.shape, seed=6)
     (want,) = torch.autograd.grad(out, leaf, cotangent)
     there = mask.float().to("trn").requires_grad_()
-    out = attend(q.to("trn"), k.to("trn"), v.to("trn"), attn_mask=there)
+    out = attend(q.to("trn"), k.to("trn"), v.to("trn"), attn_mask=there, is_causal=causal)
     (got,) = torch.autograd.grad(out, there, cotangent.float().to("trn"))
     torch.testing.assert_close(got.cpu().double(), want, rtol=1e-4, atol=1e-6)
 
