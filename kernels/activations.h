@@ -63,28 +63,17 @@ TRN_INLINE NormalTail<V> normal_tail(V x) {
   const Pair<V> power = exact_product(x, x * V(-0.5f));
   const V density = scaled_exp(power.most, power.rest, V(kRounder + 127 + 32));
   // The ratio as a quotient of polynomials, to 6e-9.
-  V p = V(0.004123805074954017f * kLower);
-  p = p * x + V(0.04068362786729481f * kLower);
-  p = p * x + V(0.1833844926757655f * kLower);
-  p = p * x + V(0.4384963018444979f * kLower);
-  p = p * x + V(0.5f * kLower);
-  V q = V(0.010336728338587769f);
-  q = q * x + V(0.1019851105835389f);
-  q = q * x + V(0.46986496125084837f);
-  q = q * x + V(1.2031231121504113f);
-  q = q * x + V(1.6748775900144306f);
-  q = q * x + V(1.f);
+  const V p = horner(x, 0.004123805074954017f * kLower, 0.04068362786729481f * kLower,
+                     0.1833844926757655f * kLower, 0.4384963018444979f * kLower, 0.5f * kLower);
+  const V q = horner(x, 0.010336728338587769f, 0.1019851105835389f, 0.46986496125084837f,
+                     1.2031231121504113f, 1.6748775900144306f, 1.f);
   return {density, p / q};
 }
 // erf by a polynomial, and by the weight of both tails from 0.8 on.
 TRN_INLINE float fast_erf(float x) {
   const float a = magnitude(x), b = a < 4.f ? a : 4.f, z = b * b;  // 1 from there on
-  float p = 8.513104694429785e-5f;
-  p = p * z - 8.175639086402953e-4f;
-  p = p * z + 5.203858949244022e-3f;
-  p = p * z - 2.686050906777382e-2f;
-  p = p * z + 1.1283715069293976e-1f;
-  p = p * z - 3.7612634897232056e-1f;
+  const float p = horner(z, 8.513104694429785e-5f, -8.175639086402953e-4f, 5.203858949244022e-3f,
+                         -2.686050906777382e-2f, 1.1283715069293976e-1f, -3.7612634897232056e-1f);
   const NormalTail<float> tail = normal_tail(b * 1.41421356f);
   const float far = 1.f - 2.f * (tail.density * tail.ratio);
   // 2 / sqrt(pi) as a sum.
@@ -113,20 +102,11 @@ TRN_INLINE V fast_gelu(V x) {
 template <class V>
 TRN_INLINE V rough_gelu(V x) {
   const V a = within_tail(x);
-  V p = V(1.8917193e-08f);
-  p = p * a + V(-1.30909632e-06f);
-  p = p * a + V(3.88199473e-05f);
-  p = p * a + V(-6.50125614e-04f);
-  p = p * a + V(6.86766058e-03f);
-  p = p * a + V(-4.90610603e-02f);
-  p = p * a + V(-4.65450844e-01f);
-  p = p * a + V(-1.14749897f);
-  p = p * a + V(-1.00032829f);
+  const V p =
+      horner(a, 1.8917193e-08f, -1.30909632e-06f, 3.88199473e-05f, -6.50125614e-04f,
+             6.86766058e-03f, -4.90610603e-02f, -4.65450844e-01f, -1.14749897f, -1.00032829f);
   const V n = (p + V(kRounder)) - V(kRounder), r = p - n;
-  V e = V(5.51716688e-2f);
-  e = e * r + V(2.42611133e-1f);
-  e = e * r + V(6.93260986e-1f);
-  e = e * r + V(9.99928073e-1f);
+  const V e = horner(r, 5.51716688e-2f, 2.42611133e-1f, 6.93260986e-1f, 9.99928073e-1f);
   return not_below_0(x) - a * times_power(e, n);
 }
 template <class V>

@@ -12,13 +12,9 @@ struct Turned {
 // Of an angle r, |r| <= pi / 4, and k quarters of a turn.
 TRN_INLINE Turned turned_by(float r, int k) {
   const float z = r * r;
-  float s = -1.958630746230483e-4f;
-  s = s * z + 8.33273958414793e-3f;
-  s = s * z - 1.666666418313980e-1f;
+  float s = horner(z, -1.958630746230483e-4f, 8.33273958414793e-3f, -1.666666418313980e-1f);
   s = s * z * r + r;
-  float c = 2.455244612065144e-5f;
-  c = c * z - 1.3888348059058249e-3f;
-  c = c * z + 4.16666641831398e-2f;
+  float c = horner(z, 2.455244612065144e-5f, -1.3888348059058249e-3f, 4.16666641831398e-2f);
   c = c * z * z - 0.5f * z + 1.f;
   const float cosine = k & 1 ? s : c, sine = k & 1 ? c : s;
   return {(k + 1) & 2 ? -cosine : cosine, k & 2 ? -sine : sine};
@@ -50,12 +46,8 @@ TRN_INLINE float fast_sine(float x, int quadrant) {
 TRN_INLINE float fast_tan(float x) {
   const Quartered q = by_quarters(x);
   const float r = static_cast<float>(q.rest), z = r * r;
-  float p = 9.3957282611e-3f;
-  p = p * z + 3.1027647858e-3f;
-  p = p * z + 2.4440642853e-2f;
-  p = p * z + 5.3408392422e-2f;
-  p = p * z + 1.3338833574e-1f;
-  p = p * z + 3.3333155566e-1f;
+  const float p = horner(z, 9.3957282611e-3f, 3.1027647858e-3f, 2.4440642853e-2f, 5.3408392422e-2f,
+                         1.3338833574e-1f, 3.3333155566e-1f);
   const double t = q.rest + static_cast<double>(p * z * r);
   return x == 0.f ? x : static_cast<float>(q.quarters & 1 ? -1 / t : t);
 }
@@ -63,14 +55,9 @@ TRN_INLINE float fast_tan(float x) {
 // atan of 0 <= x <= 1.
 TRN_INLINE float atan_within_1(float x) {
   const float z = x * x;
-  float p = 2.9200105099e-03f;
-  p = p * z - 1.6365401949e-02f;
-  p = p * z + 4.3208088029e-02f;
-  p = p * z - 7.5519238811e-02f;
-  p = p * z + 1.0665882591e-01f;
-  p = p * z - 1.4211028082e-01f;
-  p = p * z + 1.9993769982e-01f;
-  p = p * z - 3.3333152636e-01f;
+  const float p =
+      horner(z, 2.9200105099e-03f, -1.6365401949e-02f, 4.3208088029e-02f, -7.5519238811e-02f,
+             1.0665882591e-01f, -1.4211028082e-01f, 1.9993769982e-01f, -3.3333152636e-01f);
   return p * z * x + x;
 }
 TRN_INLINE float fast_atan(float x) {
@@ -89,12 +76,8 @@ TRN_INLINE float fast_atan2(float y, float x) {
 
 // asin of 0 <= x <= 1 / 2 and z = x^2.
 TRN_INLINE float asin_near_0(float x, float z) {
-  float p = 3.381841254557255e-2f;
-  p = p * z + 1.7070045694708824e-2f;
-  p = p * z + 3.111791051924229e-2f;
-  p = p * z + 4.459785670042038e-2f;
-  p = p * z + 7.500099390745163e-2f;
-  p = p * z + 1.666666567325592e-1f;
+  const float p = horner(z, 3.381841254557255e-2f, 1.7070045694708824e-2f, 3.111791051924229e-2f,
+                         4.459785670042038e-2f, 7.500099390745163e-2f, 1.666666567325592e-1f);
   return p * z * x + x;
 }
 // From 1 / 2 on by the half angle. NaN beyond 1, where the root is of a negative number.
@@ -121,9 +104,7 @@ TRN_INLINE float half_exp(float x) {
 }
 TRN_INLINE float fast_sinh(float x) {
   const float a = magnitude(x), z = x * x, e = half_exp(a);
-  float p = 2.03721912945e-4f;
-  p = p * z + 8.33028376239e-3f;
-  p = p * z + 1.66667160211e-1f;
+  const float p = horner(z, 2.03721912945e-4f, 8.33028376239e-3f, 1.66667160211e-1f);
   return a < 1.f ? p * z * x + x : with_sign(e - 0.25f / e, x);
 }
 TRN_INLINE float fast_cosh(float x) {
@@ -144,11 +125,8 @@ TRN_INLINE float fast_acosh(float x) {
 }
 TRN_INLINE float fast_atanh(float x) {
   const float a = magnitude(x), z = x * x;
-  float p = 1.81740078349e-1f;
-  p = p * z + 8.24370301058e-2f;
-  p = p * z + 1.46691431730e-1f;
-  p = p * z + 1.99782164500e-1f;
-  p = p * z + 3.33337300303e-1f;
+  const float p = horner(z, 1.81740078349e-1f, 8.24370301058e-2f, 1.46691431730e-1f,
+                         1.99782164500e-1f, 3.33337300303e-1f);
   const float far = with_sign(0.5f * fast_log1p(2.f * a / (1.f - a)), x);
   return a < 0.5f ? p * z * x + x : far;
 }

@@ -1,6 +1,8 @@
 // What a row of the .def tables turns into: a loop and a registered kernel for each of its types.
 #pragma once
 
+#include <type_traits>
+
 #include "blocks.h"
 #include "wide.h"
 
@@ -20,11 +22,6 @@ namespace {
 #define TRN_TYPES_COMPLEX(F, ...) F(c64, __VA_ARGS__) F(c128, __VA_ARGS__)
 #define TRN_RESULT_SAME T
 #define TRN_RESULT_BOOL bool
-
-template <bool value>
-struct Constant {
-  constexpr operator bool() const { return value; }
-};
 
 // `arity` inputs; those a row does not have alias the first, or the output of a row without any.
 #define TRN_MAP_BODY(type, name, arity, result, ...)                                          \
@@ -72,11 +69,11 @@ struct Constant {
       for (int64_t i = begin; i < end; ++i) any |= seldom_##name(pa[i], pb[i]);                \
       if (any) {                                                                               \
         for (int64_t i = begin; i < end; ++i)                                                  \
-          o[i] = seldom_##name(pa[i], pb[i]) ? value(pa[i], pb[i], Constant<true>{})           \
-                                             : value(pa[i], pb[i], Constant<false>{});         \
+          o[i] = seldom_##name(pa[i], pb[i]) ? value(pa[i], pb[i], std::true_type{})           \
+                                             : value(pa[i], pb[i], std::false_type{});         \
       } else {                                                                                 \
         _Pragma("GCC ivdep") for (int64_t i = begin; i < end; ++i) o[i] =                      \
-            value(pa[i], pb[i], Constant<false>{});                                            \
+            value(pa[i], pb[i], std::false_type{});                                            \
       }                                                                                        \
     }                                                                                          \
   }                                                                                            \

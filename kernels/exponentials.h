@@ -26,6 +26,13 @@ template <class V>
 TRN_INLINE V at_most(V x, V high) {
   return if_less(high, x, high, x);
 }
+// The polynomial of x whose coefficients these are, that of the highest power first.
+template <class V, class C, class... More>
+TRN_INLINE V horner(V x, C highest, More... more) {
+  V p(highest);
+  ((p = p * x + V(more)), ...);
+  return p;
+}
 TRN_INLINE float magnitude(float x) { return __builtin_fabsf(x); }
 TRN_INLINE float with_sign(float x, float sign) { return __builtin_copysignf(x, sign); }
 // m and e of a normal positive x = m 2^e, 1/2 <= m < 1.
@@ -52,11 +59,8 @@ TRN_INLINE float times_power(float y, float n) {
 // (exp(r) - 1 - r) / r^2 for |r| <= log(2) / 2 and a little more; exp is good to 4e-9; minimax.
 template <class V>
 TRN_INLINE V exp_second(V r) {
-  V p = V(1.3820772292e-3f);
-  p = p * r + V(8.3692492917e-3f);
-  p = p * r + V(4.1668280959e-2f);
-  p = p * r + V(1.6666516662e-1f);
-  return p * r + V(4.9999994040e-1f);
+  return horner(r, 1.3820772292e-3f, 8.3692492917e-3f, 4.1668280959e-2f, 1.6666516662e-1f,
+                4.9999994040e-1f);
 }
 // exp(r) - 1 and exp(r) of the same r.
 template <class V>
@@ -104,11 +108,8 @@ TRN_INLINE V fast_exp(V x) {
 template <class V>
 TRN_INLINE V fast_tanh(V x) {
   const V a = magnitude(x), z = x * x;
-  V p = V(-5.70498872745e-3f);
-  p = p * z + V(2.06390887954e-2f);
-  p = p * z - V(5.37397155531e-2f);
-  p = p * z + V(1.33314422036e-1f);
-  p = p * z - V(3.33332819422e-1f);
+  const V p = horner(z, -5.70498872745e-3f, 2.06390887954e-2f, -5.37397155531e-2f,
+                     1.33314422036e-1f, -3.33332819422e-1f);
   const V small = p * z * x + x;
   const V e = raised_exp(a * V(-2.f)) * V(kLower);
   const V large = with_sign((V(1.f) - e) / (V(1.f) + e), x);

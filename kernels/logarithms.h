@@ -18,15 +18,9 @@ TRN_INLINE LogParts<V> log_parts(V x) {
   const V n =
       exponent(scaled) - if_less(x, least, V(23.f), V(0.f)) - if_less(m, root, V(1.f), V(0.f));
   const V z = if_less(m, root, m + m, m) - V(1.f), square = z * z;
-  V p(7.0376836292e-2f);
-  p = p * z - V(1.1514610310e-1f);
-  p = p * z + V(1.1676998740e-1f);
-  p = p * z - V(1.2420140846e-1f);
-  p = p * z + V(1.4249322787e-1f);
-  p = p * z - V(1.6668057665e-1f);
-  p = p * z + V(2.0000714765e-1f);
-  p = p * z - V(2.4999993993e-1f);
-  p = p * z + V(3.3333331174e-1f);
+  const V p = horner(z, 7.0376836292e-2f, -1.1514610310e-1f, 1.1676998740e-1f, -1.2420140846e-1f,
+                     1.4249322787e-1f, -1.6668057665e-1f, 2.0000714765e-1f, -2.4999993993e-1f,
+                     3.3333331174e-1f);
   return {z, p * z * square - half * square, n};
 }
 // A logarithm's value r, or what it is at x where the formula has none.
@@ -74,14 +68,8 @@ TRN_INLINE double log_in_double(double x) {
   m = above ? m * 0.5 : m;
   n = above ? n + 1 : n;
   const double s = (m - 1) / (m + 1), z = s * s;
-  double p = 2.0 / 17;
-  p = p * z + 2.0 / 15;
-  p = p * z + 2.0 / 13;
-  p = p * z + 2.0 / 11;
-  p = p * z + 2.0 / 9;
-  p = p * z + 2.0 / 7;
-  p = p * z + 2.0 / 5;
-  p = p * z + 2.0 / 3;
+  const double p =
+      horner(z, 2.0 / 17, 2.0 / 15, 2.0 / 13, 2.0 / 11, 2.0 / 9, 2.0 / 7, 2.0 / 5, 2.0 / 3);
   return (p * z * s + 2 * s) + n * 0.69314718055994530942;
 }
 TRN_INLINE double exp_in_double(double x) {
@@ -89,17 +77,8 @@ TRN_INLINE double exp_in_double(double x) {
   const double within = x < -700 ? -700 : x > 700 ? 700 : x;
   const double shifted = within * 1.4426950408889634074 + kMagic, n = shifted - kMagic;
   const double r = (within - n * 0.6931471805599453094) - n * 2.3190468138462996e-17;
-  double p = 1.0 / 3628800;
-  p = p * r + 1.0 / 362880;
-  p = p * r + 1.0 / 40320;
-  p = p * r + 1.0 / 5040;
-  p = p * r + 1.0 / 720;
-  p = p * r + 1.0 / 120;
-  p = p * r + 1.0 / 24;
-  p = p * r + 1.0 / 6;
-  p = p * r + 0.5;
-  p = p * r + 1;
-  p = p * r + 1;
+  const double p = horner(r, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040, 1.0 / 720,
+                          1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5, 1, 1);
   return bit_cast<double>(bit_cast<uint64_t>(p) + (bit_cast<uint64_t>(shifted) << 52));
 }
 

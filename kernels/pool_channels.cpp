@@ -121,17 +121,22 @@ void avg_pool_channels(const Call& call, const Range& range) {
   }
 }
 
-// Calls f(d, h, w) for the windows of `grad` that hold number (row.d, row.h, x) of `out`.
+// A window of gradients.
+struct Held {
+  int64_t n, d, h, w;
+  int64_t offset(const Operand& o) const {
+    return n * o.strides[0] + d * o.strides[2] + h * o.strides[3] + w * o.strides[4];
+  }
+};
+
+// Calls f(window) for the windows of `grad` that hold number (row.d, row.h, x) of `out`.
 struct Holders {
   const Call& call;
-  const Operand &out, &grad;
   const Row& row;
   const Cover d, h;
 
   Holders(const Call& call, const Operand& out, const Operand& grad, const Row& row)
       : call(call),
-        out(out),
-        grad(grad),
         row(row),
         d(cover_of(call, 0, row.d, grad.sizes[2], out.sizes[2])),
         h(cover_of(call, 1, row.h, grad.sizes[3], out.sizes[3])) {}
@@ -142,41 +147,32 @@ struct Holders {
       for (int64_t j = h.begin; j < h.end; ++j) {
         if (!holds(call, 1, j, row.h)) continue;
         for (int64_t k = w.begin; k < w.end; ++k)
-          if (holds(call, 2, k, x)) f(i, j, k);
+          if (holds(call, 2, k, x)) f(Held{row.n, i, j, k});
       }
     }
   }
 };
 
-// operands: grad_input, grad, indices. Items are rows of grad_input.
-template <class S>
-void max_pool_channels_backward(const Call& call, const Range& range) {
+// Rows of grad_input as sums over the windows that hold a number: add(registers, sums, the number's
+// place, window, first channel, numbers in a register) adds what comes from one.
+template <class S, class F>
+TRN_INLINE void gather_channels(const Call& call, const Range& range, F add) {
   using N = Numbers<S>;
-  const Operand &out = call.operand[0], &grad = call.operand[1], &indices = call.operand[2];
+  const Operand &out = call.operand[0], &grad = call.operand[1];
   for (int64_t item = range.begin; item < range.end; ++item) {
     const Row row(out, item);
     const Holders holders(call, out, grad, row);
-    const S* from = grad.as<S>() + row.n * grad.strides[0];
-    const int64_t* places = indices.as<int64_t>() + row.n * indices.strides[0];
     for (int64_t x = 0; x < out.sizes[4]; ++x) {
       const Cover w = cover_of(call, 2, x, grad.sizes[4], out.sizes[4]);
-      const auto place = N::all_places((row.d * out.sizes[3] + row.h) * out.sizes[4] + x);
+      const int64_t place = (row.d * out.sizes[3] + row.h) * out.sizes[4] + x;
       S* to = out.as<S>() + row.offset(out) + x * out.strides[4];
       by_channels<N::kEach>(
           out.sizes[1], [&](auto count, int64_t c, int64_t n) __attribute__((always_inline)) {
             constexpr int many = count;
             typename N::V sum[many] = {};
             holders.each(
-                w, x, [&](int64_t i, int64_t j, int64_t k) __attribute__((always_inline)) {
-                  const S* g =
-                      from + c + i * grad.strides[2] + j * grad.strides[3] + k * grad.strides[4];
-                  const int64_t* at = places + c + i * indices.strides[2] + j * indices.strides[3] +
-                                      k * indices.strides[4];
-#pragma GCC unroll 4
-                  for (int v = 0; v < many; ++v) {
-                    const auto more = sum[v] + N::load(g + v * N::kEach, n);
-                    sum[v] = N::load_places(at + v * N::kEach, n) == place ? more : sum[v];
-                  }
+                w, x, [&](Held window) __attribute__((always_inline)) {
+                  add(count, sum, place, window, c, n);
                 });
 #pragma GCC unroll 4
             for (int v = 0; v < many; ++v) N::store(to + c + v * N::kEach, n, sum[v]);
@@ -185,40 +181,44 @@ void max_pool_channels_backward(const Call& call, const Range& range) {
   }
 }
 
+// operands: grad_input, grad, indices. Items are rows of grad_input.
+template <class S>
+void max_pool_channels_backward(const Call& call, const Range& range) {
+  using N = Numbers<S>;
+  const Operand &grad = call.operand[1], &indices = call.operand[2];
+  gather_channels<S>(
+      call, range,
+      [&](auto count, auto* sum, int64_t place, Held window, int64_t c, int64_t n)
+          __attribute__((always_inline)) {
+            const S* from = grad.as<S>() + window.offset(grad) + c;
+            const int64_t* at = indices.as<int64_t>() + window.offset(indices) + c;
+            const auto here = N::all_places(place);
+#pragma GCC unroll 4
+            for (int v = 0; v < count; ++v) {
+              const auto more = sum[v] + N::load(from + v * N::kEach, n);
+              sum[v] = N::load_places(at + v * N::kEach, n) == here ? more : sum[v];
+            }
+          });
+}
+
 // operands: grad_input, grad. Items are rows of grad_input.
 template <class S>
 void avg_pool_channels_backward(const Call& call, const Range& range) {
   using N = Numbers<S>;
-  using A = typename N::A;
   const Operand &out = call.operand[0], &grad = call.operand[1];
-  for (int64_t item = range.begin; item < range.end; ++item) {
-    const Row row(out, item);
-    const Holders holders(call, out, grad, row);
-    const S* from = grad.as<S>() + row.n * grad.strides[0];
-    const auto size = [&](int d, int64_t i) {
-      return counted(call, window_of(call, d, i, grad.sizes[2 + d], out.sizes[2 + d]));
-    };
-    for (int64_t x = 0; x < out.sizes[4]; ++x) {
-      const Cover w = cover_of(call, 2, x, grad.sizes[4], out.sizes[4]);
-      S* to = out.as<S>() + row.offset(out) + x * out.strides[4];
-      by_channels<N::kEach>(
-          out.sizes[1], [&](auto count, int64_t c, int64_t n) __attribute__((always_inline)) {
-            constexpr int many = count;
-            typename N::V sum[many] = {};
-            holders.each(
-                w, x, [&](int64_t i, int64_t j, int64_t k) __attribute__((always_inline)) {
-                  const S* g =
-                      from + c + i * grad.strides[2] + j * grad.strides[3] + k * grad.strides[4];
-                  const auto part =
-                      N::all(static_cast<A>(divisor(call) * size(0, i) * size(1, j) * size(2, k)));
+  const auto size = [&](int d, int64_t i) {
+    return counted(call, window_of(call, d, i, grad.sizes[2 + d], out.sizes[2 + d]));
+  };
+  gather_channels<S>(
+      call, range,
+      [&](auto count, auto* sum, int64_t, Held window, int64_t c, int64_t n)
+          __attribute__((always_inline)) {
+            const S* from = grad.as<S>() + window.offset(grad) + c;
+            const auto part = N::all(static_cast<typename N::A>(
+                divisor(call) * size(0, window.d) * size(1, window.h) * size(2, window.w)));
 #pragma GCC unroll 4
-                  for (int v = 0; v < many; ++v) sum[v] += N::load(g + v * N::kEach, n) / part;
-                });
-#pragma GCC unroll 4
-            for (int v = 0; v < many; ++v) N::store(to + c + v * N::kEach, n, sum[v]);
+            for (int v = 0; v < count; ++v) sum[v] += N::load(from + v * N::kEach, n) / part;
           });
-    }
-  }
 }
 
 TRN_REGISTER_FLOATS(max_pool_channels, max_pool_channels);

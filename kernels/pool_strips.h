@@ -12,9 +12,7 @@
 namespace trn {
 namespace {
 
-// Most numbers of a row that a strip meets: csrc/ops/pool.cpp sees to it. Lines in scratch have
-// room for a register more at either end of each phase.
-constexpr int64_t kLine = 1 << 15;
+// Lines in scratch have room for a register more at either end of each phase.
 constexpr int64_t kRoom = 4 * kVectorBytes;
 
 // Columns [x, x_end) of row (d, h) of a plane.

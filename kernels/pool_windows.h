@@ -9,6 +9,10 @@
 #include "kernel.h"
 
 namespace trn {
+
+// Most numbers of a row that a strip meets, which the operator sees to.
+inline constexpr int64_t kLine = 1 << 15;
+
 namespace {
 
 struct Window {

@@ -11,6 +11,7 @@
 #include "matmul_tiles.h"
 #include "ops/convolution_direct.h"
 #include "ops/elementwise.h"
+#include "ops/five.h"
 #include "ops/index.h"
 #include "ops/matmul.h"
 
@@ -37,13 +38,6 @@ Axes forward_axes(const Conv& c) {
   for (int d = 0; d < kAxes; ++d)
     a.axis[d] = {c.kernel[d], 0, c.dilation[d], c.stride[d], c.out[d] + c.reach(d)};
   return a;
-}
-
-// [n, c, ...] with sizes of 1 put in front of the spatial dimensions.
-at::Tensor five(const at::Tensor& t) {
-  at::Tensor v = t;
-  while (v.dim() < 5) v = v.unsqueeze(2);
-  return v;
 }
 
 Conv describe(const at::Tensor& image, const at::Tensor& weight, const at::Tensor& result,

@@ -4,6 +4,7 @@
 #include <ATen/ops/empty_like.h>
 
 #include "ops/elementwise.h"
+#include "ops/five.h"
 #include "ops/index.h"
 #include "pad.structured.h"
 
@@ -11,13 +12,6 @@ namespace trn::ops {
 namespace {
 
 const Family pad("pad"), pad_backward("pad_backward");
-
-// [batch, channels, d, h, w] of a tensor with `spatial` dimensions, batched or not.
-at::Tensor five(const at::Tensor& t, int spatial) {
-  at::Tensor v = t.dim() == spatial + 1 ? t.unsqueeze(0) : t;
-  while (v.dim() < 5) v = v.unsqueeze(2);
-  return v;
-}
 
 // PyTorch gives pairs (before, after), the last dimension first.
 std::array<int64_t, 4> ints_of(at::IntArrayRef padding, bool reflect) {

@@ -2,6 +2,8 @@
 #pragma once
 
 #include "ops/elementwise.h"
+#include "ops/five.h"
+#include "pool_windows.h"
 
 namespace trn::ops {
 
@@ -42,7 +44,7 @@ struct Windows {
   // Sets the columns of a strip for which kernels/pool_strips.h has room; false if there are
   // none.
   bool cut(const at::Tensor& in, const at::Tensor& out, bool backward) {
-    constexpr int64_t kLine = 1 << 15, kColumns = 4096;
+    constexpr int64_t kColumns = 4096;
     const int64_t across = in.size(4), made = out.size(4);
     const int64_t step = ints[12] ? across / made + 1 : ints[5];
     const int64_t reach = ints[12] ? step + 1 : (ints[2] - 1) * ints[11] + 1;
@@ -51,13 +53,6 @@ struct Windows {
     return true;
   }
 };
-
-// [batch, channels, d, h, w] of a tensor with `spatial` dimensions, batched or not.
-inline at::Tensor five(const at::Tensor& t, int spatial) {
-  at::Tensor v = t.dim() == spatial + 1 ? t.unsqueeze(0) : t;
-  while (v.dim() < 5) v = v.unsqueeze(2);
-  return v;
-}
 
 inline int64_t planes(const at::Tensor& t) { return t.size(0) * t.size(1); }
 inline int64_t positions(const at::Tensor& t) { return t.size(2) * t.size(3) * t.size(4); }

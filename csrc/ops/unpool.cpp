@@ -7,6 +7,7 @@
 #include <ATen/ops/zeros.h>
 
 #include "ops/elementwise.h"
+#include "ops/five.h"
 #include "ops/index.h"
 #include "unpool.structured.h"
 
@@ -96,13 +97,6 @@ at::Tensor TRN_OP(max_unpool3d)(const at::Tensor& self, const at::Tensor& indice
 }
 
 namespace {
-
-// [batch, channels, d, h, w] of a tensor with `spatial` dimensions, batched or not.
-at::Tensor five(const at::Tensor& t, int64_t spatial) {
-  at::Tensor v = t.dim() == spatial + 1 ? t.unsqueeze(0) : t;
-  while (v.dim() < 5) v = v.unsqueeze(2);
-  return v;
-}
 
 // `samples` [batch, channels, 3]: of d, h and w.
 void fractional(const at::Tensor& self, std::array<int64_t, 3> window, const at::Tensor& samples,

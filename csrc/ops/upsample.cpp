@@ -164,7 +164,7 @@ void copied(Mode mode, const at::Tensor& self, Scales scales, const at::Tensor& 
   const at::Tensor target = layout(out), x = layout(self).contiguous();
   const at::Tensor y = target.is_contiguous() ? target : at::empty(target.sizes(), x.options());
   const int64_t spatial = self.dim() - 2;
-  const auto five = [&](const at::Tensor& t) {
+  const auto in_five = [&](const at::Tensor& t) {
     const int64_t inner = layout.channels_last ? t.size(-1) : 1;
     std::vector<int64_t> sizes{0, 1, 1, 1, inner};
     for (int64_t d = 0; d < spatial; ++d)
@@ -172,7 +172,7 @@ void copied(Mode mode, const at::Tensor& self, Scales scales, const at::Tensor& 
     sizes[0] = t.numel() / (sizes[1] * sizes[2] * sizes[3] * inner);
     return t.view(sizes);
   };
-  const at::Tensor from = five(x), to = five(y);
+  const at::Tensor from = in_five(x), to = in_five(y);
   Launch l(nearest, move_type(x.scalar_type()));
   l.out(to).in(from);
   std::array<Axis, 3> axes;  // alive until the launch: freed memory would be the next axis's
