@@ -4,14 +4,15 @@
 // rows of units, B into strips as wide as a register tile; both are read in either order by whole
 // vectors, through a transposition in registers where k lies the other way. The Math class says
 // what a unit is:
-//   Source, Unit, Sum     types of memory, packed units and accumulators (Unit and Sum one size)
+//   Source, Unit, Sum, Result  types of memory, packed units, accumulators (of a unit's size) and
+//                         of what is written
 //   kPer                  elements of k in a unit
 //   along(p, n)           a vector of units from n elements contiguous in k
 //   across(p, stride, n, depth)  one unit of each of n columns contiguous in memory; `depth`
 //                         elements of k are left
 //   multiply(sum, row, unit)     sum + row * the broadcast unit
 //   kBlockRows, multiply_tiles()  if it has them: what multiplies this many rows by a strip instead
-//   kDirect, store(to, sums, n)  whether, and how, up to n sums of a row are written as Source
+//   kDirect, store(to, sums, n)  whether, and how, up to n sums of a row are written as Result
 //   kSettled                     whether sums of a block of k are settled before they are added to
 //                         others': Sums settle(sums, left, factors), where left is what sum_up(sum,
 //                         units) adds up over the block's row of A
@@ -78,7 +79,7 @@ struct Blocked : Packing<Math> {
   using P::kLanes, P::kColumns, P::kPer, P::kDirect, P::kUnitBytes;
   using P::kTiled, P::kBlockRows, P::kStepUnits;
   using P::pack, P::pack_across, P::rows_of;
-  using typename P::S, typename P::U, typename P::A;
+  using typename P::S, typename P::U, typename P::A, typename P::R;
   using typename P::UV, typename P::AV, typename P::Rows;
   static constexpr int64_t kStrip = kMaxDepth * kColumns;
 
@@ -88,7 +89,7 @@ struct Blocked : Packing<Math> {
     A* sums;
     int64_t stride, tail;
     bool add;
-    S* out;
+    R* out;
     int64_t row, columns;
     const A *left, *factors;
     const A* more;  // added to each row that is written, unless null
@@ -255,7 +256,7 @@ struct Blocked : Packing<Math> {
         // Sums that no other block adds to are finished in the second level.
         A* sums = blocks > 1 ? acc + i0 * stride : acc;
         const bool last = block + 1 >= blocks;
-        S* out = nullptr;
+        R* out = nullptr;
         if constexpr (kDirect)
           if (last && height % kBlockRows == 0) out = from.out(i0);
         To to{nullptr, stride, a.tail, block > 0, nullptr, 0, 0, nullptr, nullptr, nullptr};
@@ -357,10 +358,10 @@ struct Blocked : Packing<Math> {
       if (s[2] == 1 && s[1] != 1) pack_across(panel, kStrip, kColumns, from, n, depth, s[1]);
       else pack_strips(panel, from, n, depth, s[2], s[1]);
     }
-    S* out(int64_t row) const {
+    R* out(int64_t row) const {
       const bool plain = p.alpha == 1 && (p.beta == 0 || p.d.absent() || added) &&
-                         p.c.dtype == DTypeOf<S>::value && p.c.strides[2] == 1;
-      return plain ? p.c.as<S>() + (m0 + row) * p.c.strides[1] + n0 : nullptr;
+                         p.c.dtype == DTypeOf<R>::value && p.c.strides[2] == 1;
+      return plain ? p.c.as<R>() + (m0 + row) * p.c.strides[1] + n0 : nullptr;
     }
     int64_t out_row() const { return p.c.strides[1]; }
     void finish(int64_t row, A* sums, A* buffer) { Math::finish(p, sums, m0 + row, n0, n, buffer); }

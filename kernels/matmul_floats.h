@@ -18,6 +18,7 @@ struct FloatMath {
   using Source = S;
   using Unit = acc_t<S>;
   using Sum = Unit;
+  using Result = S;
   using V = typename Vec<Unit>::Type;
   static constexpr int64_t kPer = 1;
   static constexpr bool kSettled = false, kDirect = __is_same(S, Unit);

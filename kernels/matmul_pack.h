@@ -45,6 +45,7 @@ struct Packing {
   using S = typename Math::Source;
   using U = typename Math::Unit;
   using A = typename Math::Sum;
+  using R = typename Math::Result;
   using UV = typename Vec<U>::Type;
   using AV = typename Vec<A>::Type;
   static constexpr int kLanes = Vec<U>::kLanes, kColumns = kVectors * kLanes;
@@ -148,18 +149,13 @@ struct Packing {
   };
   static constexpr int64_t kUnitBytes = kUnitRows * sizeof(U);
 
-  // Whether lines that lie so many bytes apart share one set of the first level, of which a way is
-  // a page: more lines than it has ways would push each other out between two units of k.
-  static constexpr int64_t kWayBytes = 4096;
-  static constexpr bool collide(int64_t bytes) { return !kTiled && bytes % kWayBytes == 0; }
-
   // `rows` rows of `depth` elements of k, `line` and `step` apart: where they lie if units can be
   // read there, else packed into the panel in the order that needs no transposition.
   static Rows rows_of(U* panel, const S* from, int64_t rows, int64_t depth, int64_t line,
                       int64_t step) {
     constexpr bool whole = sizeof(S) * kPer == sizeof(U);
     const int64_t row = line * static_cast<int64_t>(sizeof(S));
-    if (whole && step == 1 && rows % kBlockRows == 0 && !collide(row))
+    if (whole && step == 1 && rows % kBlockRows == 0 && (kTiled || !rows_collide(row)))
       return {reinterpret_cast<const char*>(from), row, false, depth % kPer};
     const char* at = reinterpret_cast<const char*>(panel);
     if (!kTiled && line == 1 && step != 1) {

@@ -113,6 +113,7 @@ struct PairMath {
   using Source = bf16_t;
   using Unit = uint32_t;
   using Sum = float;
+  using Result = bf16_t;
   static constexpr int64_t kPer = 2;
   static constexpr bool kSettled = false, kDirect = true;
 

@@ -3,13 +3,13 @@
 
 #include <ATen/native/Resize.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_strided.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/neg.h>
 #include <ATen/ops/relu.h>
 #include <ATen/ops/view_as_real.h>
 
 #include "matmul.structured.h"
-#include "matmul_tiles.h"
 
 namespace trn::ops {
 namespace {
@@ -54,6 +54,16 @@ bool multiplies_parts(const at::Tensor& out, int64_t m, int64_t n, int64_t k) {
 
 }  // namespace
 
+at::Tensor rows_apart(const at::Tensor& a, const Tiling& t) {
+  if (t.across < kApartTiles || !a.is_contiguous() || !reads_rows(dtype_of(a))) return a;
+  const int64_t size = a.element_size(), m = a.size(-2), k = a.size(-1);
+  if (!rows_collide(k * size)) return a;
+  const int64_t row = k + kApartBytes / size;
+  at::DimVector strides{row, 1};
+  if (a.dim() == 3) strides.insert(strides.begin(), m * row);
+  return at::empty_strided(a.sizes(), strides, a.options()).copy_(a);
+}
+
 void matmul_into(const at::Tensor& out, const at::Tensor& left, const at::Tensor& right,
                  const at::Tensor& added, const at::Scalar& alpha, const at::Scalar& beta) {
   TORCH_CHECK(left.scalar_type() == right.scalar_type(),
@@ -70,8 +80,12 @@ void matmul_into(const at::Tensor& out, const at::Tensor& left, const at::Tensor
   const int64_t batch = out.dim() == 3 ? out.size(0) : 1, m = out.dim() > 1 ? out.size(-2) : 1;
   const int64_t n = out.size(-1), k = a.size(-1);
   if (multiplies_parts(out, m, n, k)) return multiply_parts(out, a, b, add, alpha, beta);
+  const bool thin = is_thin(m, n);
+  const Tiling t =
+      thin ? thin_tiling(m, n) : matmul_tiling(m, n, k, batch, driver::compute_threads());
   Launch l(matmul, type);
-  l.out(out, {batch, m, n}).in(a, {batch, m, k}).in(b, {batch, k, n}).in(add, {batch, m, n});
+  l.out(out, {batch, m, n}).in(thin ? a : rows_apart(a, t), {batch, m, k});
+  l.in(b, {batch, k, n}).in(add, {batch, m, n});
   if (is_generic(type)) {
     if (a.is_complex()) {
       const auto x = alpha.toComplexDouble(), y = beta.toComplexDouble();
@@ -83,8 +97,6 @@ void matmul_into(const at::Tensor& out, const at::Tensor& left, const at::Tensor
     return;
   }
   l.reals({alpha.toDouble(), beta.toDouble()});
-  const Tiling t =
-      is_thin(m, n) ? thin_tiling(m, n) : matmul_tiling(m, n, k, batch, driver::compute_threads());
   l.ints({t.m, t.n});
   l.run(batch * t.items(), grain_for(m * n * std::max<int64_t>(k, 1) / t.items() / 8));
 }

@@ -1,6 +1,7 @@
 // Matrix products for the families that are made of them.
 #pragma once
 
+#include "matmul_tiles.h"
 #include "ops/op.h"
 
 namespace trn::ops {
@@ -11,5 +12,9 @@ namespace trn::ops {
 void matmul_into(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b,
                  const at::Tensor& add = {}, const at::Scalar& alpha = 1,
                  const at::Scalar& beta = 0);
+
+// `a`, the left factor of a product cut up as `t`, or a copy of it that is read faster: see
+// kApartTiles.
+at::Tensor rows_apart(const at::Tensor& a, const Tiling& t);
 
 }  // namespace trn::ops

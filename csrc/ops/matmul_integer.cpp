@@ -1,8 +1,7 @@
 // Products of int8 matrices, and linear layers with weights of 8 or 4 bits.
 #include <ATen/ops/empty.h>
 
-#include "matmul_tiles.h"
-#include "ops/op.h"
+#include "ops/matmul.h"
 
 namespace trn::ops {
 namespace {
@@ -60,7 +59,7 @@ at::Tensor& TRN_OP(_int_mm_out)(const at::Tensor& self, const at::Tensor& mat2, 
   const Tiling t = matmul_tiling(m, n, k, 1, driver::compute_threads());
   Launch(matmul_bytes, DType::i8)
       .out(out, {1, m, n})
-      .in(self, {1, m, k})
+      .in(rows_apart(self, t), {1, m, k})
       .in(mat2, {1, k, n})
       .in(at::Tensor())
       .ints({t.m, t.n})
