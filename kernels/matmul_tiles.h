@@ -30,10 +30,30 @@ struct Tiling {
   TRN_INLINE int64_t items() const { return down * across; }
 };
 
-// Equal parts of at most `most`, each a multiple of `step`; the last may be shorter.
+TRN_INLINE int64_t parts_of(int64_t size, int64_t part) { return (size + part - 1) / part; }
+// One of so many equal parts, a multiple of `step`; the last may be shorter.
+TRN_INLINE int64_t one_part(int64_t size, int64_t parts, int64_t step) {
+  return parts_of(parts_of(size, parts), step) * step;
+}
+// The same of as few parts as are at most `most`.
 TRN_INLINE int64_t even_part(int64_t size, int64_t most, int64_t step) {
-  const int64_t parts = (size + most - 1) / most;
-  return ((size + parts - 1) / parts + step - 1) / step * step;
+  return one_part(size, parts_of(size, most), step);
+}
+
+TRN_INLINE Tiling tiling_of(int64_t m, int64_t n, int64_t tile_m, int64_t tile_n) {
+  return {tile_m, tile_n, parts_of(m, tile_m), parts_of(n, tile_n)};
+}
+
+// What the busiest thread does, in multiply-adds per element of k: tiles, and the packing of their
+// factors, of which a column of B costs as much as kPack rows to multiply, and reading a row of A
+// again a third of that.
+inline double tiling_cost(const Tiling& t, int64_t batch, int threads) {
+  constexpr double kPack = 12;
+  const int64_t items = batch * t.items();
+  const double rounds = items < 8 * threads ? static_cast<double>((items + threads - 1) / threads)
+                                            : static_cast<double>(items) / threads;
+  const double m = static_cast<double>(t.m), n = static_cast<double>(t.n);
+  return rounds * (m * n + kPack * n + kPack / 3 * m);
 }
 
 // Sizes: a strip of B as wide as a register tile (kDepth x 32 floats: 32 KiB) stays in the first
@@ -43,28 +63,36 @@ TRN_INLINE int64_t even_part(int64_t size, int64_t most, int64_t step) {
 // when k is contiguous, so a narrow tile costs little; the panel of B is packed anew for each tile
 // (1/m of the arithmetic, and dear where a product is of halves), so m is as large as the scratch
 // allows. Sums of a tile wait there between blocks of k: each is touched once in kDepth products.
-// Only as many tiles are made as threads can share, fewer where packing weighs more than an even
-// end, and none of less than kItemProducts; they are even, so that no thread is left with a sliver.
+// As many tiles are made as threads can share, none of less than kItemProducts; of the numbers
+// from there on those that cost the least: more tiles end together, fewer pack less.
 inline Tiling matmul_tiling(int64_t m, int64_t n, int64_t k, int64_t batch, int threads) {
-  constexpr int64_t kItemProducts = 1 << 22, kSmall = 64;
+  constexpr int64_t kItemProducts = 1 << 22, kMore = 3;
   const int64_t step_m = active_isa() == Isa::amx ? kTiledStepM : kStepM;
   const int64_t worth = batch * m * n * k / kItemProducts;
-  const int64_t shares = threads == 1 ? 1 : (worth < kSmall ? 2 : 4) * threads;
-  const int64_t items = worth < shares ? worth : shares;
+  const int64_t items = worth < threads ? worth : threads;
   const int64_t quarter = caches().l2 / 4 / (kDepth * 4) / kStepN * kStepN;
-  int64_t most_n = quarter < 128 ? 128 : quarter > kMaxTileN ? kMaxTileN : quarter;
+  const int64_t most_n = quarter < 128 ? 128 : quarter > kMaxTileN ? kMaxTileN : quarter;
   const int64_t room = kMaxTile / most_n - step_m;
-  int64_t most_m = room < kMaxTileM ? room : kMaxTileM;
-  for (Tiling t;;) {
-    t.m = even_part(m, most_m, step_m);
-    t.n = even_part(n, most_n, kStepN);
-    t.down = (m + t.m - 1) / t.m;
-    t.across = (n + t.n - 1) / t.n;
-    if (batch * t.items() >= items) return t;
-    if (t.m > kPanelM && t.m >= t.n) most_m = t.m / 2;
-    else if (t.n > 2 * kStepN) most_n = t.n / 2;
-    else return t;
+  const int64_t most_m = room < kMaxTileM ? room : kMaxTileM;
+  Tiling best = tiling_of(m, n, even_part(m, most_m, step_m), even_part(n, most_n, kStepN));
+  while (batch * best.items() < items) {
+    if (best.m > kPanelM && best.m >= best.n) best.m = one_part(best.m, 2, step_m);
+    else if (best.n > 2 * kStepN) best.n = one_part(best.n, 2, kStepN);
+    else break;
+    best = tiling_of(m, n, best.m, best.n);
   }
+  if (threads == 1) return best;
+  double least = tiling_cost(best, batch, threads);
+  const Tiling base = best;
+  for (int64_t down = base.down; down <= base.down + kMore; ++down)
+    for (int64_t across = base.across; across <= base.across + kMore; ++across) {
+      const Tiling t = tiling_of(m, n, one_part(m, down, step_m), one_part(n, across, kStepN));
+      const double cost = tiling_cost(t, batch, threads);
+      if (batch * t.items() > worth || cost >= least) continue;
+      least = cost;
+      best = t;
+    }
+  return best;
 }
 
 // Rows of A whose distance is a multiple of this share one set of the first level, of which a way
@@ -85,9 +113,8 @@ inline bool reads_rows(DType type) {
 inline Tiling thin_tiling(int64_t m, int64_t n) {
   const int64_t longer = m <= kThin ? n : m;
   const int64_t most = longer >= 4096 ? 1024 : longer > 1024 ? longer / 8 : 128;
-  Tiling t{m, even_part(longer, most, 64), 1, 0};
-  t.across = (longer + t.n - 1) / t.n;
-  return t;
+  const int64_t part = even_part(longer, most, 64);
+  return {m, part, 1, parts_of(longer, part)};
 }
 
 }  // namespace trn
