@@ -1,12 +1,13 @@
-// The point-wise half of LSTM and GRU cells. All operands are dense; items are rows of the batch.
+// The point-wise half of LSTM and GRU cells. Operands are dense, but for the distance of LSTM's
+// rows of gates; items are rows of the batch.
 #include "math.h"
 #include "rows.h"
 
 namespace trn {
 namespace {
 
-// Gates lie one after the other in a row: gate g of [batch, gates * h] at row b starts at
-// (b * gates + g) * h. A block is at most kBlock of a gate's elements.
+// Gates lie one after the other in a row of [batch, gates * h]. A block is at most kBlock of a
+// gate's elements.
 template <class F>
 TRN_INLINE void for_blocks(const Range& range, int64_t h, F f) {
   for (int64_t b = range.begin; b < range.end; ++b)
@@ -36,10 +37,11 @@ void lstm_cell(const Call& call, const Range& range) {
   for_blocks(range, h, [&](int64_t b, int64_t j, int64_t n) {
     A *gate[4], *spare = buffer + 7 * kBlock;
     for (int g = 0; g < 4; ++g) {
-      const int64_t k = g * h + j, at = b * 4 * h + k;
+      const int64_t k = g * h + j;
+      const auto at = [&](int i) { return b * o[i].strides[0] + k; };
       A* x = gate[g] = buffer + (g + 1) * kBlock;
-      const A *in = load_or_zero(o[3], at, n, spare),
-              *hidden = load_or_zero(o[4], at, n, spare + kBlock),
+      const A *in = load_or_zero(o[3], at(3), n, spare),
+              *hidden = load_or_zero(o[4], at(4), n, spare + kBlock),
               *bias = load_or_zero(o[6], k, n, spare + 2 * kBlock),
               *more = load_or_zero(o[7], k, n, spare + 3 * kBlock);
       const auto sum = [&](int64_t e) { return (in[e] + hidden[e]) + (bias[e] + more[e]); };
@@ -47,7 +49,7 @@ void lstm_cell(const Call& call, const Range& range) {
         for (int64_t e = 0; e < n; ++e) x[e] = m_tanh(sum(e));
       else
         for (int64_t e = 0; e < n; ++e) x[e] = m_sigmoid(sum(e));
-      if (!o[2].absent()) store(o[2], at, n, x);
+      if (!o[2].absent()) store(o[2], at(2), n, x);
     }
     const int64_t at = b * h + j;
     const A* cx = load(o[5], at, n, buffer);
@@ -67,7 +69,7 @@ void lstm_cell_backward(const Call& call, const Range& range) {
   const int64_t h = o[1].sizes[1];
   A *in = reinterpret_cast<A*>(range.scratch), *out = in + 8 * kBlock;
   for_blocks(range, h, [&](int64_t b, int64_t j, int64_t n) {
-    const int64_t at = b * h + j, base = b * 4 * h + j;
+    const int64_t at = b * h + j, base = b * o[6].strides[0] + j, to = b * o[0].strides[0] + j;
     const A *i = load(o[6], base, n, in), *f = load(o[6], base + h, n, in + kBlock),
             *g = load(o[6], base + 2 * h, n, in + 2 * kBlock),
             *s = load(o[6], base + 3 * h, n, in + 3 * kBlock);
@@ -83,13 +85,13 @@ void lstm_cell_backward(const Call& call, const Range& range) {
     for (int64_t e = 0; e < n; ++e) t[e] = m_tanh(cy[e]);
     for (int64_t e = 0; e < n; ++e) gc[e] = ghy[e] * s[e] * (A(1) - t[e] * t[e]) + gcy[e];
     for (int64_t e = 0; e < n; ++e) x[e] = gc[e] * g[e] * i[e] * (A(1) - i[e]);
-    store(o[0], base, n, x);
+    store(o[0], to, n, x);
     for (int64_t e = 0; e < n; ++e) x[e] = gc[e] * cx[e] * f[e] * (A(1) - f[e]);
-    store(o[0], base + h, n, x);
+    store(o[0], to + h, n, x);
     for (int64_t e = 0; e < n; ++e) x[e] = gc[e] * i[e] * (A(1) - g[e] * g[e]);
-    store(o[0], base + 2 * h, n, x);
+    store(o[0], to + 2 * h, n, x);
     for (int64_t e = 0; e < n; ++e) x[e] = ghy[e] * t[e] * s[e] * (A(1) - s[e]);
-    store(o[0], base + 3 * h, n, x);
+    store(o[0], to + 3 * h, n, x);
     for (int64_t e = 0; e < n; ++e) x[e] = gc[e] * f[e];
     store(o[1], at, n, x);
   });

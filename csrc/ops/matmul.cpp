@@ -54,14 +54,20 @@ bool multiplies_parts(const at::Tensor& out, int64_t m, int64_t n, int64_t k) {
 
 }  // namespace
 
+at::Tensor empty_apart(at::IntArrayRef sizes, const at::TensorOptions& options) {
+  const int64_t size = static_cast<int64_t>(options.dtype().itemsize());
+  at::DimVector strides(sizes.size(), 1);
+  for (size_t d = sizes.size() - 1; d-- > 0;) {
+    strides[d] = strides[d + 1] * sizes[d + 1];
+    if (d + 2 == sizes.size() && rows_collide(strides[d] * size)) strides[d] += kApartBytes / size;
+  }
+  return at::empty_strided(sizes, strides, options);
+}
+
 at::Tensor rows_apart(const at::Tensor& a, const Tiling& t) {
   if (t.across < kApartTiles || !a.is_contiguous() || !reads_rows(dtype_of(a))) return a;
-  const int64_t size = a.element_size(), m = a.size(-2), k = a.size(-1);
-  if (!rows_collide(k * size)) return a;
-  const int64_t row = k + kApartBytes / size;
-  at::DimVector strides{row, 1};
-  if (a.dim() == 3) strides.insert(strides.begin(), m * row);
-  return at::empty_strided(a.sizes(), strides, a.options()).copy_(a);
+  if (!rows_collide(a.size(-1) * a.element_size())) return a;
+  return empty_apart(a.sizes(), a.options()).copy_(a);
 }
 
 void matmul_into(const at::Tensor& out, const at::Tensor& left, const at::Tensor& right,

@@ -13,6 +13,9 @@ void matmul_into(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b
                  const at::Tensor& add = {}, const at::Scalar& alpha = 1,
                  const at::Scalar& beta = 0);
 
+// Dense but for rows that lie a cache line further apart where they would collide: see kWayBytes.
+at::Tensor empty_apart(at::IntArrayRef sizes, const at::TensorOptions& options);
+
 // `a`, the left factor of a product cut up as `t`, or a copy of it that is read faster: see
 // kApartTiles.
 at::Tensor rows_apart(const at::Tensor& a, const Tiling& t);

@@ -98,7 +98,7 @@ Four TRN_OP(mkldnn_rnn_layer)(const at::Tensor& input, const at::Tensor& weight0
   const at::Tensor gates = layer.gates(), all_cells = layer.cells();
   product(rows_of(gates), rows_of(input), weight0.t());
   at::Tensor output = at::empty({layer.length, layer.batch, hidden_size}, input.options());
-  const at::Tensor from_hidden = at::empty({layer.batch, 4 * hidden_size}, input.options());
+  const at::Tensor from_hidden = empty_apart({layer.batch, 4 * hidden_size}, input.options());
   const Factor recurrent(weight1.t(), layer.batch, layer.length);
   const std::optional<at::Tensor> none;
   at::Tensor h = hx_.contiguous().view({layer.batch, hidden_size});
@@ -140,7 +140,7 @@ Seven TRN_OP(mkldnn_rnn_layer_backward)(
   const at::Tensor gates = layer.gates(), cells = layer.cells();
   const std::vector<int64_t> state{layer.batch, hidden_size};
   const at::Tensor hx = hx_.contiguous().view(state), cx = cx_tmp.contiguous().view(state);
-  const at::Tensor grad_gates = at::empty(gates.sizes(), gates.options());
+  const at::Tensor grad_gates = empty_apart(gates.sizes(), gates.options());
   if (grad_h.defined()) grad_h = grad_h.view(state);
   if (grad_c.defined()) grad_c = grad_c.view(state);
   const int64_t first = layer.at(0);
