@@ -1,5 +1,5 @@
-// The point-wise half of LSTM and GRU cells. Operands are dense, but for the distance of LSTM's
-// rows of gates; items are rows of the batch.
+// The point-wise half of LSTM and GRU cells. Operands are dense, but for the distance of rows of
+// gates; items are rows of the batch.
 #include "math.h"
 #include "rows.h"
 
@@ -106,12 +106,12 @@ void gru_cell(const Call& call, const Range& range) {
   A *buffer = reinterpret_cast<A*>(range.scratch), *r = buffer + kBlock, *z = r + kBlock,
     *m = z + kBlock, *hidden = m + kBlock, *hy = hidden + kBlock, *hx_buffer = hy + kBlock;
   for_blocks(range, h, [&](int64_t b, int64_t j, int64_t n) {
-    const int64_t at = b * 3 * h + j, w = b * 5 * h + j;
+    const int64_t w = b * 5 * h + j;
     const auto sum = [&](A* x, int64_t gate, bool from_input, bool from_hidden) {
+      const int64_t k = gate * h + j;
       for (int64_t e = 0; e < n; ++e) x[e] = 0;
-      if (from_input) add(x, o[2], at + gate * h, n, buffer), add(x, o[5], gate * h + j, n, buffer);
-      if (from_hidden)
-        add(x, o[3], at + gate * h, n, buffer), add(x, o[6], gate * h + j, n, buffer);
+      if (from_input) add(x, o[2], b * o[2].strides[0] + k, n, buffer), add(x, o[5], k, n, buffer);
+      if (from_hidden) add(x, o[3], b * o[3].strides[0] + k, n, buffer), add(x, o[6], k, n, buffer);
     };
     sum(r, 0, true, true), sum(z, 1, true, true), sum(m, 2, true, false);
     sum(hidden, 2, false, true);
@@ -127,26 +127,30 @@ void gru_cell(const Call& call, const Range& range) {
 }
 
 // operands: grad_input_gates, grad_hidden_gates [batch, 3h], grad_hx [batch, h]; grad_hy
-// [batch, h], workspace [batch, 5h].
+// [batch, h], workspace [batch, 5h]; two more of grad_hy or absent, of which the last may be
+// grad_hx.
 template <class A>
 void gru_cell_backward(const Call& call, const Range& range) {
   const Operand* o = call.operand;
   const int64_t h = o[2].sizes[1];
   A *in = reinterpret_cast<A*>(range.scratch), *out = in + 6 * kBlock;
   for_blocks(range, h, [&](int64_t b, int64_t j, int64_t n) {
-    const int64_t at = b * 3 * h + j;
     const A* kept[5];
     for (int64_t k = 0; k < 5; ++k) kept[k] = load(o[4], (b * 5 + k) * h + j, n, in + k * kBlock);
     const A *r = kept[0], *z = kept[1], *m = kept[2], *hx = kept[3], *hidden = kept[4];
-    const A* g = load(o[3], b * h + j, n, in + 5 * kBlock);
-    A *gr = out, *gz = gr + kBlock, *gm = gz + kBlock, *x = gm + kBlock;
+    A *gr = out, *gz = gr + kBlock, *gm = gz + kBlock, *x = gm + kBlock, *g = x + kBlock;
+    for (int64_t e = 0; e < n; ++e) g[e] = 0;
+    for (int i : {3, 5, 6}) add(g, o[i], b * h + j, n, x);
     for (int64_t e = 0; e < n; ++e) gz[e] = g[e] * (hx[e] - m[e]) * z[e] * (A(1) - z[e]);
     for (int64_t e = 0; e < n; ++e) gm[e] = g[e] * (A(1) - z[e]) * (A(1) - m[e] * m[e]);
     for (int64_t e = 0; e < n; ++e) gr[e] = gm[e] * hidden[e] * r[e] * (A(1) - r[e]);
-    for (int side = 0; side < 2; ++side) store(o[side], at, n, gr), store(o[side], at + h, n, gz);
-    store(o[0], at + 2 * h, n, gm);
+    const auto put = [&](int side, int64_t gate, const A* from) {
+      store(o[side], b * o[side].strides[0] + gate * h + j, n, from);
+    };
+    for (int side = 0; side < 2; ++side) put(side, 0, gr), put(side, 1, gz);
+    put(0, 2, gm);
     for (int64_t e = 0; e < n; ++e) x[e] = gm[e] * r[e];
-    store(o[1], at + 2 * h, n, x);
+    put(1, 2, x);
     for (int64_t e = 0; e < n; ++e) x[e] = g[e] * z[e];
     store(o[2], b * h + j, n, x);
   });

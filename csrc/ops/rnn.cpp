@@ -104,6 +104,8 @@ Five TRN_OP(_thnn_fused_gru_cell_backward)(const at::Tensor& grad_hy, const at::
       .out(grad_hx)
       .in(g)
       .in(workspace.contiguous())
+      .in(at::Tensor())
+      .in(at::Tensor())
       .run(g.size(0), grain_for(h * 30));
   return {grad_input, grad_hidden, grad_hx, has_bias ? grad_input.sum(0) : at::Tensor(),
           has_bias ? grad_hidden.sum(0) : at::Tensor()};

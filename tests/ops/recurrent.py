@@ -1,5 +1,7 @@
 """What tests of recurrent layers share: the forms of layers, and checks of LSTM and GRU alike."""
 
+import copy
+
 import torch
 
 LENGTH, BATCH, WIDTH, HIDDEN = 5, 3, 6, 7
@@ -14,6 +16,17 @@ FORMS = {  # layers, bidirectional, batch_first, biases
 
 def on_device(tensors):
     return [t.detach().to("trn").requires_grad_() for t in tensors]
+
+
+def check_shared_cache_sets(layer, x):
+    """Values and gradients of weights where rows of gates are a multiple of a page."""
+    there = copy.deepcopy(layer).to("trn")
+    got, want = there(x.to("trn"))[0], layer(x)[0]
+    torch.testing.assert_close(got.cpu(), want)
+    for out in (got, want):
+        out.square().sum().backward()
+    for g, w in zip(there.parameters(), layer.parameters(), strict=True):
+        torch.testing.assert_close(g.grad.cpu(), w.grad)
 
 
 def check_without_gradients(run, args):

@@ -14,6 +14,7 @@ from .recurrent import (
     WIDTH,
     check_dropout_between_layers,
     check_export_and_compilation,
+    check_shared_cache_sets,
     check_without_gradients,
     on_device,
 )
@@ -58,6 +59,20 @@ def test_inputs_are_multiplied_once():
             return launches(lambda: run(*args))
 
     assert inference(12) - inference(11) == 2  # the state's product and a cell
+
+
+def test_gradients_of_weights_are_one_product_each():
+    def training(length):
+        run, args = arguments("one", torch.float32, length)
+        args = [t.detach().requires_grad_() for t in on_device(args)]
+        return launches(lambda: torch.autograd.grad(run(*args)[0], args, torch.ones_like(
+            args[0][..., :1]).expand(*args[0].shape[:2], HIDDEN)))
+
+    assert training(12) - training(11) == 4  # twice a product and a cell
+
+
+def test_rows_of_gates_that_would_share_cache_sets():
+    check_shared_cache_sets(nn.GRU(5, 1024), make(3, 2, 5))
 
 
 def test_differentiated_twice():

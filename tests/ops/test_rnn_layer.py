@@ -14,6 +14,7 @@ from .recurrent import (
     WIDTH,
     check_dropout_between_layers,
     check_export_and_compilation,
+    check_shared_cache_sets,
     check_without_gradients,
     on_device,
 )
@@ -106,6 +107,10 @@ def test_no_step_has_a_gradient_of_weights():
         return launches(lambda: torch.autograd.grad(run(*args)[0].sum(), args))
 
     assert (training(20) - training(10)) / 10 == 4  # a product and a cell, forward and backward
+
+
+def test_rows_of_gates_that_would_share_cache_sets():
+    check_shared_cache_sets(nn.LSTM(5, 256), make(3, 20, 5))
 
 
 def test_differentiated_twice():
