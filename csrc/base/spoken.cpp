@@ -8,8 +8,9 @@ namespace {
 std::atomic<bool> cuda{false};
 }  // namespace
 
-const char* spoken_platform() { return cuda.load(std::memory_order_relaxed) ? "CUDA" : "TRN"; }
-const char* spoken_device() { return cuda.load(std::memory_order_relaxed) ? "cuda" : "trn"; }
+bool speaks_of_cuda() { return cuda.load(std::memory_order_relaxed); }
+const char* spoken_platform() { return speaks_of_cuda() ? "CUDA" : "TRN"; }
+const char* spoken_device() { return speaks_of_cuda() ? "cuda" : "trn"; }
 void speak_of_cuda(bool on) { cuda.store(on, std::memory_order_relaxed); }
 
 }  // namespace trn

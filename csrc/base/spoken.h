@@ -6,6 +6,7 @@ namespace trn {
 // "TRN" and "trn", or "CUDA" and "cuda" while CUDA is redirected.
 const char* spoken_platform();
 const char* spoken_device();
+bool speaks_of_cuda();
 void speak_of_cuda(bool cuda);
 
 }  // namespace trn

@@ -5,6 +5,7 @@
 #include "ops/convolution.h"
 
 #include <ATen/OpMathType.h>
+#include <ATen/ops/convolution_native.h>
 #include <ATen/ops/empty.h>
 
 #include "convolution_geometry.h"
@@ -236,11 +237,25 @@ std::vector<int64_t> output_sizes(const at::Tensor& input, const at::Tensor& wei
 }
 
 void check_same_type(const at::Tensor& input, const at::Tensor& other, const char* what) {
-  TORCH_CHECK(input.scalar_type() == other.scalar_type(), "Input type (", input.toString(),
+  TORCH_CHECK(input.options().type_equal(other.options()), "Input type (", input.toString(),
               ") and ", what, " type (", other.toString(), ") should be the same");
 }
 
 }  // namespace
+
+// CUDA compares types before devices, and a CPU image with weights on the device is refused by
+// libtorch, with the names of both types.
+at::Tensor TRN_OP_ACROSS(convolution)(const at::Tensor& input, const at::Tensor& weight,
+                                      const std::optional<at::Tensor>& bias, at::IntArrayRef stride,
+                                      at::IntArrayRef padding, at::IntArrayRef dilation,
+                                      bool transposed, at::IntArrayRef output_padding,
+                                      int64_t groups) {
+  if (input.is_privateuseone() && !weight.is_privateuseone())
+    check_same_type(input, weight, "weight");
+  if (input.is_privateuseone() && bias && bias->is_cpu()) check_same_type(input, *bias, "bias");
+  return at::native::convolution(input, weight, bias, stride, padding, dilation, transposed,
+                                 output_padding, groups);
+}
 
 at::Tensor TRN_OP(convolution_overrideable)(const at::Tensor& input, const at::Tensor& weight,
                                             const std::optional<at::Tensor>& bias,

@@ -13,7 +13,7 @@
 
 #include "base/option.h"
 #include "base/site.h"
-#include "base/spoken.h"
+#include "ops/same_device.h"
 #include "runtime/capture.h"
 #include "runtime/generator.h"
 
@@ -89,36 +89,28 @@ c10::DispatchKey cpu_key_of(const at::Tensor& t, c10::DispatchKey so_far) {
   return so_far;
 }
 
-std::string spoken(const c10::Device& device) {
-  if (!device.is_privateuseone()) return device.str();
-  return spoken_device() + (":" + std::to_string(device.index()));
-}
-
 // Refuses what CUDA refuses: tensors of several devices (a CPU scalar is fine).
 Arguments check_arguments(const c10::OperatorHandle& op, const torch::jit::Stack& stack) {
   Arguments found;
-  bool any = false;
-  const size_t n = op.schema().arguments().size();
-  const auto visit = [&](const at::Tensor& t) {
-    if (t.is_privateuseone()) {
-      TORCH_CHECK(!any || t.device() == found.device,
-                  "Expected all tensors to be on the same device, but found at least two devices, ",
-                  spoken(found.device), " and ", spoken(t.device()), "! (when calling ",
-                  op.schema().name(), ")");
+  std::optional<c10::Device> common;
+  const auto& arguments = op.schema().arguments();
+  const auto first = stack.size() - arguments.size();
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    for_each_tensor(stack[first + i], [&](const at::Tensor& t) {
+      if (t.is_cpu() && t.dim() == 0) return;
+      if (common && *common != t.device()) {
+        const c10::OperatorName& name = op.operator_name();
+        const std::string method =
+            name.overload_name + "_" + name.name.substr(name.name.find("::") + 2);
+        devices_differ(*common, t, method.c_str(), arguments[i].name().c_str());
+      }
+      common = t.device();
+      if (!t.is_privateuseone()) return;
       found.device = t.device();
-      any = true;
       found.bytes += bytes_of(t);
       found.cpu = cpu_key_of(t, found.cpu);
-    }
-  };
-  for (size_t i = 0; i < n; ++i) for_each_tensor(stack[stack.size() - n + i], visit);
-  const auto refuse = [&](const at::Tensor& t) {
-    TORCH_CHECK(!any || t.is_privateuseone() || t.dim() == 0,
-                "Expected all tensors to be on the same device, but found at least two devices, ",
-                spoken(found.device), " and ", spoken(t.device()), "! (when calling ",
-                op.schema().name(), ")");
-  };
-  for (size_t i = 0; i < n; ++i) for_each_tensor(stack[stack.size() - n + i], refuse);
+    });
+  }
   return found;
 }
 

@@ -1,4 +1,4 @@
-// What the generated wrappers ask of the tensors of a call: that they lie on one device.
+// What the generated wrappers ask of the tensors of a call, and how they say what libtorch refuses.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -11,6 +11,10 @@ namespace trn::ops {
 // is redirected.
 [[noreturn]] void devices_differ(c10::Device common, const at::Tensor& t, const char* op,
                                  const char* argument);
+
+// Rethrows the exception being handled. While CUDA is redirected, this device's names in a plain
+// c10::Error become CUDA's: TensorIterator and others of libtorch compare devices themselves.
+[[noreturn]] void rethrow_spoken();
 
 // One tensor, which may be undefined.
 inline void check_same_device(std::optional<c10::Device>& common, const at::Tensor& t,

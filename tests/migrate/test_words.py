@@ -1,5 +1,6 @@
 """Messages in CUDA's words: programs look for them in what they catch."""
 
+import numpy
 import pytest
 import torch
 
@@ -34,6 +35,45 @@ def test_a_program_finds_cudas_words(redirected):
     assert "PyTorch CUDA memory summary, device ID 0" in summary and "TRN" not in summary
 
 
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_convolutions_of_two_devices_name_both_types(redirected, dims):
+    image, weight = torch.ones(1, 3, *[4] * dims), torch.ones(3, 3, *[3] * dims)
+    for kind in ("conv", "conv_transpose"):
+        convolve = getattr(torch.nn.functional, f"{kind}{dims}d")
+        with pytest.raises(RuntimeError, match=r"^Input type \(torch.cuda.FloatTensor\) and weight "
+                                               r"type \(torch.FloatTensor\) should be the same$"):
+            convolve(image.cuda(), weight)
+        with pytest.raises(RuntimeError, match=r"^Input type \(torch.cuda.FloatTensor\) and bias "
+                                               r"type \(torch.FloatTensor\) should be the same$"):
+            convolve(image.cuda(), weight.cuda(), torch.ones(3))
+        with pytest.raises(RuntimeError, match=r"\(torch.cuda.FloatTensor\) and weight type "
+                                               r"\(torch.cuda.HalfTensor\) should be the same$"):
+            convolve(image.cuda(), weight.cuda().half())
+
+
+def test_a_convolution_of_a_cpu_image(redirected):
+    weight = torch.ones(3, 3, 3, 3, device="cuda")
+    with pytest.raises(RuntimeError, match=r"^Input type \(torch.FloatTensor\) and weight type "
+                                           r"\(torch.cuda.FloatTensor\) should be the same or "):
+        torch.nn.functional.conv2d(torch.ones(16, 3, 8, 8), weight)
+    with pytest.raises(RuntimeError, match="weight is on cuda:0, different from other tensors on "
+                                           "cpu .*method wrapper_CUDA___slow_conv2d_forward"):
+        torch.nn.functional.conv2d(torch.ones(1, 3, 4, 4), weight)
+
+
+def test_operators_of_two_devices_name_both(redirected):
+    x, y = torch.ones(3, device="cuda"), torch.ones(3)
+    words = "^Expected all tensors to be on the same device, but found at least two devices, cuda:0"
+    for call in (lambda: x + y, lambda: y.add_(x), lambda: torch.where(x > 0, x, y),
+                 lambda: torch.sin(x, out=y), lambda: torch._foreach_mul([x], [y])):
+        with pytest.raises(RuntimeError, match=f"{words} and cpu!$"):
+            call()
+    for call in (x.numpy, lambda: numpy.asarray(x)):
+        with pytest.raises(TypeError, match="^can't convert cuda:0 device type tensor to numpy. "
+                                            "Use Tensor.cpu"):
+            call()
+
+
 def test_other_programs_find_the_devices_own():
     with pytest.raises(torch.OutOfMemoryError, match="^TRN out of memory. Tried to allocate"):
         torch.empty(1 << 46, dtype=torch.uint8, device="trn")
@@ -41,3 +81,5 @@ def test_other_programs_find_the_devices_own():
         torch.trn.set_device(200)
     with pytest.raises(RuntimeError, match="on trn:0 .*method wrapper_TRN__native_layer_norm"):
         torch.nn.functional.layer_norm(torch.ones(2, 2, device="trn"), (2,), torch.ones(2))
+    with pytest.raises(RuntimeError, match="at least two devices, trn:0 and cpu!$"):
+        torch.ones(2, device="trn") + torch.ones(2)

@@ -101,6 +101,19 @@ def _in_host_memory(name: str):
     return redirected
 
 
+def _numpy(original):
+    """Tensor.numpy, which names the device where it refuses its memory."""
+
+    @functools.wraps(original)
+    def redirected(self, *args, **kwargs):
+        try:
+            return original(self, *args, **kwargs)
+        except TypeError as error:
+            raise TypeError(str(error).replace("convert trn:", "convert cuda:")) from None
+
+    return redirected
+
+
 def _autocast_init(original):
     note = asking.noting("torch.autocast")
 
@@ -212,6 +225,7 @@ def _tensors() -> Iterator[Patch]:
     yield Patch(torch.Tensor, "cuda", counted("torch.Tensor.cuda", _tensor_cuda))
     for name in ("pin_memory", "is_pinned"):
         yield Patch(torch.Tensor, name, _in_host_memory(name))
+    yield Patch(torch.Tensor, "numpy", _numpy(torch.Tensor.numpy))
     # A trn device says "cuda" now, so torch's own is_trn would say False.
     yield Patch(torch.Tensor, "is_trn", _C._tensor_is_trn())
     yield Patch(torch.Tensor, "is_cuda", _C._tensor_is_cuda())
