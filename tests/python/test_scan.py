@@ -89,7 +89,8 @@ def test_what_does_not_name_cuda_is_not_a_use(line):
     ("from numba import cuda", "refused"), ("import numba\n@numba.cuda.jit\ndef f(): 0", "refused"),
     ("from cuda import cudart", "refused"), ("import cuda.bindings.driver", "refused"),
     ("import nvidia.dali.fn", "refused"), ("CDLL('/usr/lib/libcudart.so.12')", "refused"),
-    ("from torch.cuda import *", "unknown"), ("t = torch; t.cuda.synchronize()", "same"),
+    ("from torch.cuda import *", "same"), ("from torch.cuda.fish import *", "unknown"),
+    ("t = torch; t.cuda.synchronize()", "same"),
     ("torch.profiler.ProfilerActivity.CUDA", "adapted"), ("env['NCCL_P2P_DISABLE']", "no-op"),
     ("env['TORCH_CUDA_ARCH_LIST']", "no-op"), ("torch.profiler.profile(use_cuda=True)", "adapted"),
     ("from torch.utils.cpp_extension import load\nload(sources=['x.cu'])", "refused"),
@@ -108,6 +109,24 @@ def test_mark_of_one_line(line, mark):
 def test_native_sources_by_what_they_include(tmp_path, name, text, marks):
     (tmp_path / name).write_text(text)
     assert [f.mark for f in scan_path(str(tmp_path)).findings] == marks
+
+
+def test_names_that_come_by_a_star():
+    found = scan_source("from torch.cuda import *\nsynchronize()\ncurrent_blas_handle()\n"
+                        "device = 'cpu'\nf(device)\n", "a.py")
+    assert [(f.line, f.name, f.mark) for f in found] == [
+        (1, "torch.cuda.*", "same"), (2, "torch.cuda.synchronize", "same"),
+        (3, "torch.cuda.current_blas_handle", "refused")]
+
+
+@pytest.mark.parametrize("sources", [
+    "s = ['a.cpp', 'x.cu']", "s = ['a.cpp']\ns.append(os.path.join(d, 'x.cu'))",
+    "s = ['a.cpp']\ns += glob('k/*.cu')", "k = ['x.cu']\ns = ['a.cpp'] + k",
+    "s: list[str] = [p + '/x.cuh']"])
+def test_sources_in_a_variable(sources):
+    load = "from torch.utils.cpp_extension import load\n"
+    assert [f.mark for f in scan_source(f"{load}{sources}\nload('m', s)", "a.py")] == ["refused"]
+    assert scan_source(f"{load}s = ['a.cpp', s]\nload('m', sources=s)", "a.py") == []
 
 
 def test_command_forms_and_exit_codes(tmp_path, capsys):

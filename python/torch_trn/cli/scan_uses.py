@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ..migration import cuda_api
 from ..migration.cuda_api import Row
+from .scan_names import assigned, bound, texts
 from .scan_read import parse
 
 #: The table's marks, and that of names of torch.cuda which it does not have.
@@ -65,6 +66,9 @@ class Visitor(ast.NodeVisitor):
         self.cell = 0
         self.names: dict[str, str] = {}  # in this file -> qualified
         self.modules: set[str] = set()  # of those names, the ones of whole modules
+        self.starred: set[str] = set()  # of those names, the ones that "import *" brought
+        self.own: set[str] = set()  # names of the source's values, functions and classes
+        self.values: dict[str, list[ast.expr]] = {}  # what its variables are given
         self.guards = 0
         self.packages: dict[str, Row] = {}  # imported so far
         self.found: set[Finding] = set()
@@ -96,6 +100,15 @@ class Visitor(ast.NodeVisitor):
                 self.note(node, f"import {module}", row)
                 return True
         return False
+
+    def visit_Module(self, node: ast.Module) -> None:  # noqa: N802
+        self.own |= bound(node)
+        for name in self.own & self.starred:  # brought in an earlier cell
+            self.starred.discard(name)
+            del self.names[name]
+        for name, values in assigned(node).items():
+            self.values.setdefault(name, []).extend(values)
+        self.generic_visit(node)
 
     def visit_Try(self, node: ast.Try) -> None:  # noqa: N802
         guarded = any(map(_goes_on, node.handlers))
@@ -131,9 +144,21 @@ class Visitor(ast.NodeVisitor):
             if not whole:
                 self._package(node, name)
             if alias.name == "*" and re.match(r"torch\.cuda\b", name):
-                self.note(node, name, Row(name, "unknown", "names that come this way are not "
-                                                           "followed: import them by name"))
+                self._everything(node, node.module)
             self._known(node, name)
+
+    def _everything(self, node: ast.AST, module: str) -> None:
+        """``from module import *``: its names mean what the table says of them, in what follows."""
+        brought = {row.rpartition(".")[2]: row for row in cuda_api.rows()
+                   if row.rpartition(".")[0] == module}
+        public = {name for name in brought if not name.startswith("_")} - self.own
+        self.names.update((name, brought[name]) for name in public)
+        self.starred |= public
+        name = f"{module}.*"
+        if brought:
+            self.note(node, name, Row(name, "same", "the names that it brings are followed"))
+        else:
+            self.note(node, name, Row(name, "unknown", "the table has no names of this module"))
 
     def visit_Assign(self, node: ast.Assign) -> None:  # noqa: N802
         name = self.qualified(node.value)
@@ -162,6 +187,10 @@ class Visitor(ast.NodeVisitor):
         known = cuda_api.find(parent) is not None and not holds(parent)
         return not (last.startswith("__") or last == "*" or known or holds(name))
 
+    def visit_Name(self, node: ast.Name) -> None:  # noqa: N802
+        if node.id in self.starred:  # others were noted where they were imported
+            self._known(node, self.names[node.id])
+
     def visit_Attribute(self, node: ast.Attribute) -> None:  # noqa: N802
         name = self.qualified(node)
         if name and self._known(node, name):
@@ -183,8 +212,8 @@ class Visitor(ast.NodeVisitor):
             if row and getattr(keyword.value, "value", True):
                 self.note(keyword.value, f"{name}({keyword.arg}=...)", row)
         if name in _COMPILERS:
-            for inner in ast.walk(node):
-                if (_text_of(inner) or "").lower().endswith((".cu", ".cuh")):
+            for inner in texts(node, self.values):
+                if inner.value.lower().endswith((".cu", ".cuh")):
                     self.note(inner, f'"{inner.value}"', cuda_api.rows()[CUDA_SOURCES])
         self.generic_visit(node)
 
