@@ -5,6 +5,7 @@
 #include <ATen/ops/_sparse_compressed_tensor_unsafe_native.h>
 #include <ATen/ops/empty_like_native.h>
 #include <ATen/ops/to_native.h>
+#include <ATen/ops/zeros_like_native.h>
 #include <c10/core/Allocator.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <torch/library.h>
@@ -170,6 +171,13 @@ at::Tensor empty_like_compressed(const at::Tensor& self, std::optional<at::Scala
                                            memory_format);
 }
 
+at::Tensor zeros_like_compressed(const at::Tensor& self, std::optional<at::ScalarType> dtype,
+                                 std::optional<at::Layout> layout, std::optional<at::Device> device,
+                                 std::optional<bool> pin_memory,
+                                 std::optional<at::MemoryFormat> memory_format) {
+  return at::native::zeros_like(self, dtype, layout, to_trn(device), pin_memory, memory_format);
+}
+
 bool is_factory(const c10::OperatorHandle& op) {
   bool takes_device = false;
   for (const auto& a : op.schema().arguments()) {
@@ -233,6 +241,7 @@ Libraries register_all() {
   for (auto key : {c10::DispatchKey::SparseCsrCPU, c10::DispatchKey::SparseCsrPrivateUse1}) {
     add_library(all, "aten", key);
     all.back()->impl("empty_like", TORCH_FN(empty_like_compressed));
+    all.back()->impl("zeros_like", TORCH_FN(zeros_like_compressed));
   }
   return all;
 }

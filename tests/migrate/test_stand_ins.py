@@ -36,4 +36,6 @@ def test_compressed_tensors_go_to_the_device(layout):
     for like in (there, there.cuda()):
         made = torch.empty_like(like, device="cuda")
         assert made.is_cuda and made.layout == layout and made.shape == there.shape
+        made = torch.zeros_like(like, device="cuda")
+        assert made.is_cuda and made.layout == layout and not made.to_dense().any()
     assert torch.empty_like(there, device="cpu").device.type == "cpu"
