@@ -11,6 +11,8 @@
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
+#include "ops/norm_types.h"
+
 namespace trn::ops {
 namespace {
 
@@ -129,6 +131,7 @@ struct Result {
 Result normalise(const at::Tensor& input, const Optional& weight, const Optional& bias,
                  const Optional& running_mean, const Optional& running_var, bool training,
                  double momentum, double eps) {
+  check_batch_norm_types(input, weight, bias, running_mean, running_var);
   const at::ScalarType stat = stat_type(input);
   Result r;
   r.out = at::empty_like(input, input.suggest_memory_format());

@@ -1,6 +1,7 @@
 // Gradients of embeddings and tables held to a norm. The lookup itself is index_select.
 #include <ATen/TensorOperators.h>
 #include <ATen/TensorUtils.h>
+#include <ATen/ops/embedding_native.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/view_as_complex.h>
 #include <ATen/ops/view_as_real.h>
@@ -10,6 +11,12 @@
 #include "ops/op.h"
 
 namespace trn::ops {
+
+// libtorch's own: as one of ours it names types as others of the device do.
+at::Tensor TRN_OP_ACROSS(embedding)(const at::Tensor& weight, const at::Tensor& indices,
+                                    int64_t padding_idx, bool scale_grad_by_freq, bool sparse) {
+  return at::native::embedding_symint(weight, indices, padding_idx, scale_grad_by_freq, sparse);
+}
 
 // Rows are added in the order of the indices, in float32 for halves. Each row of the table is
 // written once, and nothing has to be zero before.

@@ -6,6 +6,7 @@
 #include <ATen/ops/view_as_real.h>
 #include <ATen/ops/zeros.h>
 
+#include "base/spoken.h"
 #include "ops/elementwise.h"
 #include "ops/index.h"
 
@@ -39,7 +40,7 @@ struct Windows {
 void check_type(const char* name, const at::Tensor& t) {
   TORCH_CHECK_NOT_IMPLEMENTED(
       at::isFloatingType(t.scalar_type()) || t.is_complex() || t.scalar_type() == at::kBool, '"',
-      name, "_trn\" not implemented for '", toString(t.scalar_type()), "'");
+      name, "_out_", spoken_device(), "\" not implemented for '", toString(t.scalar_type()), "'");
 }
 
 // The sum of columns [batch, channels * taps, count] as images of `sizes`, in float32 for halves.

@@ -1,9 +1,11 @@
 // Group normalisation: statistics of a group of channels, a weight and a bias for each channel.
+#include <ATen/native/cpu/mixed_data_type.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/sum.h>
 
 #include "ops/elementwise.h"
+#include "ops/norm_types.h"
 #include "ops/op.h"
 
 namespace trn::ops {
@@ -18,6 +20,9 @@ using Optional = std::optional<at::Tensor>;
 std::tuple<at::Tensor, at::Tensor, at::Tensor> TRN_OP(native_group_norm)(
     const at::Tensor& input, const Optional& weight, const Optional& bias, int64_t N, int64_t C,
     int64_t HxW, int64_t group, double eps) {
+  const at::Tensor w = weight ? *weight : at::Tensor(), b = bias ? *bias : at::Tensor();
+  if (at::native::is_mixed_type(input, w, b)) at::native::check_mixed_data_type(input, w, b);
+  check_norm_types(input, {&weight, &bias});
   const at::Tensor in = input.contiguous();
   const at::Tensor out = at::empty_like(in);
   const at::Tensor mean = at::empty({N, group}, in.options().dtype(stat_type(in)));

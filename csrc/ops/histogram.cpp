@@ -78,6 +78,10 @@ at::Tensor TRN_OP(bincount)(const at::Tensor& self, const std::optional<at::Tens
 at::Tensor& TRN_OP(histc_out)(const at::Tensor& self, int64_t bins, const at::Scalar& min,
                               const at::Scalar& max, at::Tensor& out) {
   TORCH_CHECK(bins > 0, "torch.histc(): bins must be > 0");
+  TORCH_CHECK(self.scalar_type() != at::kHalf, "HalfTensor is not supported");
+  TORCH_CHECK_NOT_IMPLEMENTED(
+      self.scalar_type() != at::kBFloat16 && self.scalar_type() != at::kBool,
+      "\"histc\" not implemented for '", toString(self.scalar_type()), "'");
   TORCH_CHECK(out.scalar_type() == self.scalar_type(),
               "torch.histc(): expected the result of type ", self.scalar_type(), ", but got ",
               out.scalar_type());

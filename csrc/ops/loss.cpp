@@ -79,6 +79,11 @@ void backward(const at::Tensor& grad, const at::Tensor& input, const at::Tensor&
 at::Tensor given(const at::OptionalTensorRef& t) { return t.has_value() ? *t : at::Tensor(); }
 at::Tensor given(const std::optional<at::Tensor>& t) { return t ? *t : at::Tensor(); }
 
+void check_classes(const at::Tensor& target) {
+  TORCH_CHECK(target.scalar_type() == at::kLong, "expected scalar type Long but found ",
+              target.scalar_type());
+}
+
 // Class dimension last and the others in one: [N, C, H, W] -> [N * H * W, C].
 at::Tensor pixels_of(const at::Tensor& t) { return t.movedim(1, -1).flatten(0, -2); }
 
@@ -108,6 +113,7 @@ std::tuple<at::Tensor&, at::Tensor&> TRN_OP(nll_loss2d_forward_output)(
   TORCH_CHECK(self.dim() == 4,
               "only batches of spatial inputs supported (4D tensors), but got input of dimension: ",
               self.dim());
+  check_classes(target);
   const at::Tensor in = pixels_of(self), at = target.reshape({-1});
   total_weight.resize_({});
   if (reduction == at::Reduction::None) {
@@ -136,6 +142,7 @@ at::Tensor& TRN_OP(nll_loss2d_backward_grad_input)(const at::Tensor& grad_output
                                                    int64_t reduction, int64_t ignore_index,
                                                    const at::Tensor& total_weight,
                                                    at::Tensor& grad_input) {
+  check_classes(target);
   grad_input.resize_as_(self);
   const at::Tensor in = pixels_of(self);
   at::Tensor grad = at::empty_like(in, at::MemoryFormat::Contiguous);

@@ -5,6 +5,7 @@
 #include <c10/util/accumulate.h>
 
 #include "ops/elementwise.h"
+#include "ops/norm_types.h"
 #include "ops/op.h"
 
 namespace trn::ops {
@@ -154,6 +155,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> TRN_OP(native_layer_norm)(
     const at::Tensor& input, at::IntArrayRef normalized_shape, const Optional& weight,
     const Optional& bias, double eps) {
   const Rows r = rows_of(input, normalized_shape, weight, bias);
+  check_norm_types(input, {&weight, &bias});
   const at::Tensor in = input.contiguous();
   at::Tensor out = at::empty_like(in, at::MemoryFormat::Contiguous);
   at::Tensor mean = at::empty(r.stat_sizes, in.options().dtype(stat_type(in)));

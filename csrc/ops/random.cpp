@@ -12,6 +12,7 @@
 #include <ATen/ops/searchsorted.h>
 #include <ATen/ops/zeros_like.h>
 
+#include "base/spoken.h"
 #include "ops/elementwise.h"
 #include "ops/op.h"
 #include "runtime/generator.h"
@@ -51,6 +52,12 @@ void one_parameter(at::TensorIteratorBase& iter, double a, Generator g) {
   // Integers get their numbers from doubles, which reach all of them.
   const bool integral = at::isIntegralType(iter.dtype(), true);
   fill(iter, family, integral ? DType::f64 : compute_type(iter.dtype()), g, {}, {a, 0});
+}
+
+void exponential_kernel(at::TensorIteratorBase& iter, double rate, Generator g) {
+  TORCH_CHECK_NOT_IMPLEMENTED(at::isFloatingType(iter.dtype()), "\"exponential_", spoken_device(),
+                              "\" not implemented for '", toString(iter.dtype()), "'");
+  one_parameter<exponential>(iter, rate, g);
 }
 
 void uniform_kernel(at::TensorIteratorBase& iter, double from, double to, Generator g) {
@@ -164,7 +171,7 @@ REGISTER_PRIVATEUSE1_DISPATCH(random_full_64_bits_range_stub, &random_full)
 REGISTER_PRIVATEUSE1_DISPATCH(random_stub, &random_default)
 REGISTER_PRIVATEUSE1_DISPATCH(bernoulli_scalar_stub, &bernoulli_scalar)
 REGISTER_PRIVATEUSE1_DISPATCH(bernoulli_tensor_stub, &bernoulli_tensor)
-REGISTER_PRIVATEUSE1_DISPATCH(exponential_stub, &one_parameter<trn::ops::exponential>)
+REGISTER_PRIVATEUSE1_DISPATCH(exponential_stub, &exponential_kernel)
 REGISTER_PRIVATEUSE1_DISPATCH(geometric_stub, &one_parameter<trn::ops::geometric>)
 REGISTER_PRIVATEUSE1_DISPATCH(cauchy_stub, &two_parameters<trn::ops::cauchy>)
 REGISTER_PRIVATEUSE1_DISPATCH(log_normal_stub, &two_parameters<trn::ops::log_normal>)

@@ -159,7 +159,8 @@ void backward(Mode mode, const at::Tensor& grad, bool align, Scales scales,
 void copied(Mode mode, const at::Tensor& self, Scales scales, const at::Tensor& out) {
   TORCH_CHECK_NOT_IMPLEMENTED(
       at::isFloatingType(self.scalar_type()) || self.scalar_type() == at::kByte,
-      "\"upsample_nearest_trn\" not implemented for '", toString(self.scalar_type()), "'");
+      "\"upsample_nearest", self.dim() - 2, "d_out_frame\" not implemented for '",
+      toString(self.scalar_type()), "'");
   const Layout layout(self);
   const at::Tensor target = layout(out), x = layout(self).contiguous();
   const at::Tensor y = target.is_contiguous() ? target : at::empty(target.sizes(), x.options());

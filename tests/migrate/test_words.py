@@ -74,6 +74,13 @@ def test_operators_of_two_devices_name_both(redirected):
             call()
 
 
+def test_types_have_cudas_names(redirected):
+    with pytest.raises(RuntimeError, match="but got torch.cuda.FloatTensor instead .*embedding"):
+        torch.nn.functional.embedding(torch.ones(2).cuda(), torch.ones(3, 2).cuda())
+    with pytest.raises(NotImplementedError, match="^\"im2col_out_cuda\" not implemented for"):
+        torch.nn.functional.unfold(torch.ones(1, 1, 4, 4, device="cuda").long(), 2)
+
+
 def test_other_programs_find_the_devices_own():
     with pytest.raises(torch.OutOfMemoryError, match="^TRN out of memory. Tried to allocate"):
         torch.empty(1 << 46, dtype=torch.uint8, device="trn")

@@ -34,3 +34,10 @@ def test_what_is_no_probability(value):
 def test_no_probabilities_at_all():
     assert F.binary_cross_entropy(torch.ones(0, device="trn"), torch.ones(0, device="trn"),
                                   reduction="sum").item() == 0
+
+
+def test_classes_of_pixels_of_another_type():
+    x, target = torch.rand(2, 3, 4, 4, device="trn"), torch.zeros(2, 4, 4, device="trn")
+    with pytest.raises(RuntimeError, match="expected scalar type Long but found Int"):
+        F.cross_entropy(x, target.int())
+    assert F.cross_entropy(x, target.long()).isfinite()

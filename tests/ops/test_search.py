@@ -103,6 +103,10 @@ def test_histc(dtype):
     with pytest.raises(RuntimeError, match="is not finite"):
         torch.histc(torch.tensor([1.0, float("inf")], device="trn"))
     assert torch.histc(torch.arange(5, device="trn"), 5).tolist() == [1] * 5
+    with pytest.raises(RuntimeError, match="^HalfTensor is not supported"):
+        torch.histc(x.to("trn").half())
+    with pytest.raises(NotImplementedError, match="^\"histc\" not implemented for 'BFloat16'"):
+        torch.histc(x.to("trn").bfloat16())
 
 
 @pytest.mark.parametrize("density", [False, True])

@@ -38,9 +38,9 @@ from torchgen.selective_build.selector import SelectiveBuilder
 from torchgen.utils import Target
 
 HERE = Path(__file__).parent
-# A wrapper that leaves it to libtorch's kernel whether devices fit: its head and its body.
-UNCHECKED = re.compile(r"^(\S[^\n]*\bwrapper_\w+\([^\n]*\)) \{\n(\s*// No device check\n.*?)^\}$",
-                       re.MULTILINE | re.DOTALL)
+# The head and the body of a wrapper.
+WRAPPER = re.compile(r"^(\S[^\n]*\bwrapper_\w+\([^\n]*\)) \{\n(.*?)^\}$",
+                     re.MULTILINE | re.DOTALL)
 MACRO = re.compile(r"^[^/\n]*\bTRN_(IMPL_FUNC|OP|OP_ACROSS)\((\w+)\)\s*\(", re.MULTILINE)
 
 PRELUDE = """\
@@ -194,7 +194,7 @@ def emit(chosen: Chosen, target: Target) -> str:
     text = text.replace("c10::impl::check_and_update_common_device", "trn::ops::check_same_device")
     for prefix in ("XPU", "PrivateUse1"):  # of the operator's name in that check
         text = text.replace(f'"wrapper_{prefix}_', '"')
-    text = UNCHECKED.sub(r"\1 try {\n\2} catch (...) {\n  trn::ops::rethrow_spoken();\n}", text)
+    text = WRAPPER.sub(r"\1 try {\n\2} catch (...) {\n  trn::ops::rethrow_spoken();\n}", text)
     return text.replace("wrapper_XPU_", "wrapper_trn_")
 
 
