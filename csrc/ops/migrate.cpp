@@ -19,6 +19,7 @@
 #include "base/site.h"
 #include "base/spoken.h"
 #include "ops/memory.h"
+#include "ops/migrate_script.h"
 #include "runtime/allocator.h"
 
 namespace trn::ops {
@@ -271,6 +272,7 @@ void enter_migration() {
   s.allocator = c10::GetAllocator(c10::kCUDA);
   c10::SetAllocator(c10::kCUDA, runtime::allocator());
   speak_of_cuda(true);
+  redirect_script();
   on.store(true);
 }
 
@@ -279,6 +281,7 @@ void leave_migration() {
   std::lock_guard lock(s.mutex);
   if (!on.load()) return;
   on.store(false);
+  restore_script();
   speak_of_cuda(false);
   c10::SetAllocator(c10::kCUDA, s.allocator);
   c10::impl::device_guard_impl_registry[static_cast<size_t>(c10::kCUDA)].store(s.guard);

@@ -17,3 +17,18 @@ def test_scripted_autocast(redirected):
     y.sum().backward()
     assert x.grad.isfinite().all()
     assert scripted(x.detach().cpu()).dtype == torch.float32
+
+
+def _moved(x: torch.Tensor, like: torch.Tensor):
+    y = x.to("cuda").to("cuda:0", torch.float64)
+    return y, y.to(like), y.to(like.device), x.to(torch.device("cuda"), non_blocking=True)
+
+
+def test_scripted_moves(redirected):
+    scripted = torch.jit.script(_moved)
+    x = torch.rand(3, requires_grad=True)
+    moved = scripted(x, torch.ones(2, device="cuda"))
+    assert all(y.is_cuda for y in moved)
+    sum(y.sum() for y in moved).backward()
+    assert torch.equal(x.grad, torch.full((3,), 4.0))
+    assert scripted(moved[0].float(), torch.ones(2))[2].device.type == "cpu"
