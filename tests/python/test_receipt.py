@@ -35,3 +35,18 @@ def test_a_receipt_that_cannot_be_written(torch_trn_command, script, tmp_path, n
 def test_a_budget_that_is_none(torch_trn_command, script, budget):
     result = torch_trn_command("run", "--budget", budget, script("print('ran')\n"))
     assert result.returncode == 2 and "--budget" in result.stderr and "ran" not in result.stdout
+
+
+def test_it_says_what_a_line_calls(torch_trn_command, script, tmp_path):
+    path = script('import torch\nfrom torch import randn\nx = torch.zeros(3, device="cuda")\n'
+                  'y = len([randn(3, device="cuda"), torch.ones(2).cuda()])\n'
+                  'm = torch.nn.Linear(\n    2,\n    2, device="cuda")\nz = x.new_empty(3)\n'
+                  'd = torch.device("cuda")\n')
+    result = torch_trn_command("run", "--receipt", "out.json", path)
+    assert result.returncode == 0, result.stderr
+    rows = json.loads((tmp_path / "out.json").read_text())["redirected"]
+    said = {(int(row["site"].rpartition(":")[2]), row["called"]) for row in rows
+            if row["name"].startswith("aten::")}
+    assert {(3, "torch.zeros"), (4, "randn"), (5, "torch.nn.Linear")} == said
+    assert all(row["called"] == "" for row in rows if row["name"] == "torch.device")
+    assert "py:3  torch.zeros\n" in result.stderr

@@ -16,6 +16,7 @@ from typing import Any, TextIO
 from .. import _C, __version__, migration, trn
 from ..migration import cuda_api
 from . import options
+from .called import called
 
 
 def short(site: str) -> str:
@@ -125,6 +126,7 @@ def _redirected() -> list[dict[str, Any]]:
         row = cuda_api.find(name)
         factory = name.startswith("aten::")
         found.append({"name": name, "site": site, "calls": calls,
+                      "called": called(site) if factory else "",
                       "mark": row.mark if row else "same",
                       "what": "made on trn" if factory else row.text if row else ""})
     return sorted(found, key=lambda e: (-e["calls"], e["name"], e["site"]))
@@ -165,8 +167,8 @@ def print_receipt(receipt: Receipt, out: TextIO | None = None) -> None:
     for sentence in about_processes(receipt):
         print(sentence, file=out)
     if receipt.redirected:
-        print("redirected from CUDA to trn (calls, line):", file=out)
-        _table([(e["name"], str(e["calls"]), short(e["site"]))
+        print("redirected from CUDA to trn (calls, line, what it calls):", file=out)
+        _table([(e["name"], str(e["calls"]), f"{short(e['site'])}  {e['called']}".rstrip())
                 for e in receipt.redirected[:_LINES]], out)
         if len(receipt.redirected) > _LINES:
             print(f"  and {len(receipt.redirected) - _LINES} more lines (--receipt FILE has all)",
