@@ -271,3 +271,16 @@ def test_threads_are_checked_and_processes_named(torch_trn_command, script, inst
 def test_what_compare_refuses(compare_text, options, words):
     result = compare_text("print('ran')", *options)
     assert result.returncode == 2 and words in result.stderr and "ran" not in result.stdout
+
+
+def test_it_can_go_on(compare, tmp_path):
+    result = compare(FORWARD + BACKWARD.replace('library = torch', 'other = torch'), "--keep-going")
+    assert result.returncode == 1, result.stderr
+    rows = result.stderr.partition("times  worst")[2].splitlines()[1:]
+    assert "2 operators differ" in result.stderr and len(rows) == 2, result.stderr
+    names = {row.split()[2]: row for row in rows}
+    assert int(names["aten.gelu.default"].split()[0]) == 4
+    assert "repro.py" in names["aten.gelu.default"]
+    assert "repro_2.py" in names["aten.gelu_backward.default"]
+    assert result.stderr.count("shows it alone") == 2
+    assert "gelu_backward" in (tmp_path / "repro_2.py").read_text()

@@ -1,6 +1,7 @@
 """Where the receipt of a run is written, and what it is measured against."""
 
 import json
+import signal
 
 import pytest
 
@@ -50,3 +51,21 @@ def test_it_says_what_a_line_calls(torch_trn_command, script, tmp_path):
     assert {(3, "torch.zeros"), (4, "randn"), (5, "torch.nn.Linear")} == said
     assert all(row["called"] == "" for row in rows if row["name"] == "torch.device")
     assert "py:3  torch.zeros\n" in result.stderr
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_program_that_is_terminated(torch_trn_command, script, tmp_path, own):
+    handler = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))\n" if own else ""
+    path = script(f"import os, signal, sys, time\nimport torch\n{handler}"
+                  "x = torch.zeros(3, device='cuda')\n"
+                  "if os.fork() == 0:\n    os.kill(os.getpid(), signal.SIGTERM)\n"
+                  "    time.sleep(60)\n"
+                  "assert own or os.WTERMSIG(os.wait()[1]) == signal.SIGTERM\n"
+                  "try:\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(60)\n"
+                  "except Exception:\n    print('caught')\n".replace("own", str(own)))
+    result = torch_trn_command("run", "--receipt", "out.json", path)
+    assert result.returncode == (5 if own else -signal.SIGTERM), result.stderr
+    made = json.loads((tmp_path / "out.json").read_text())
+    assert made["exit_code"] == (5 if own else 143) and "caught" not in result.stdout
+    assert result.stderr.count("torch-trn receipt") == 1
+    assert any(row["called"] == "torch.zeros" for row in made["redirected"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
@@ -69,9 +70,10 @@ def begin() -> Callable[[Receipt], None]:
     It adds what they did to the receipt: counts are summed, peaks of memory are the greatest that
     one process had.
     """
-    folder = tempfile.TemporaryDirectory(prefix="torch-trn-", ignore_cleanup_errors=True)
+    # No TemporaryDirectory: a process that the program forks would remove it when it ends.
+    folder = tempfile.mkdtemp(prefix="torch-trn-")
     outer = os.environ.get(VARIABLE)
-    os.environ[VARIABLE] = folder.name
+    os.environ[VARIABLE] = folder
     _follow_forks()
 
     def finish(receipt: Receipt) -> None:
@@ -79,16 +81,18 @@ def begin() -> Callable[[Receipt], None]:
             del os.environ[VARIABLE]
         else:
             os.environ[VARIABLE] = outer
-        with folder:
-            for name in sorted(os.listdir(folder.name)):
+        try:
+            for name in sorted(os.listdir(folder)):
                 if name.endswith(".json"):
-                    with open(os.path.join(folder.name, name)) as file:
+                    with open(os.path.join(folder, name)) as file:
                         text = file.read()
                     receipt.processes += 1
                     if text:
                         add(receipt, json.loads(text))
                     else:
                         receipt.without_account += 1
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     return finish
 

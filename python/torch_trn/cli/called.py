@@ -10,7 +10,7 @@ import warnings
 _MOST = 3  # names of one line
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _calls(path: str) -> tuple[ast.Call, ...]:
     try:
         with warnings.catch_warnings():

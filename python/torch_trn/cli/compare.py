@@ -7,7 +7,9 @@ import io
 import os
 import sys
 import textwrap
+import threading
 import zlib
+from dataclasses import dataclass
 from typing import Any
 
 from .options import why_not_written
@@ -86,20 +88,77 @@ def write_repro(difference, path: str) -> None:
         file.write(text)
 
 
+@dataclass
+class _Row:
+    """An operator that differs: how often, by how much at most, where first, shown by what."""
+
+    times: int
+    ratio: float
+    site: str
+    shown_by: str
+
+
+class _Found:
+    """The operators that differ, each with a repro of its first difference."""
+
+    def __init__(self, repro: str):
+        self.repro = repro
+        self.rows: dict[str, _Row] = {}  # by operator and way
+        self._lock = threading.Lock()  # every thread of the program is watched
+
+    def add(self, difference) -> None:
+        """Tells of an operator's first difference and counts the others."""
+        name = f"{difference.operator} ({'backward' if difference.backward else 'forward'})"
+        with self._lock:
+            row = self.rows.get(name)
+            if row:
+                row.times, row.ratio = row.times + 1, max(row.ratio, difference.ratio)
+                return
+            site, path = _site(), self._path()
+            self.rows[name] = _Row(1, difference.ratio, site, path)
+        print(f"torch-trn compare: {describe(difference)}" + (f", called from {site}" if site
+                                                              else ""), file=sys.stderr)
+        refusal = why_not_written(path, "repro", _is_repro)
+        if refusal:
+            print(f"torch-trn compare: no repro: {refusal}", file=sys.stderr)
+            return
+        write_repro(difference, path)
+        print(f"torch-trn compare: {path} shows it alone", file=sys.stderr)
+
+    def _path(self) -> str:
+        stem, ending = os.path.splitext(self.repro)
+        return f"{stem}_{len(self.rows) + 1}{ending}" if self.rows else self.repro
+
+    def print_table(self) -> None:
+        """What differed, most often first."""
+        from .receipt import short
+
+        print("times  worst, in errors that rounding explains  operator, line, repro",
+              file=sys.stderr)
+        for name, row in sorted(self.rows.items(), key=lambda item: -item[1].times):
+            print(f"{row.times:5}  {row.ratio:5.3g}  {name}  {short(row.site)}  "
+                  f"{os.path.basename(row.shown_by)}", file=sys.stderr)
+
+
+def _is_repro(text: str) -> bool:
+    return _MADE_WITH in text
+
+
 def compare_program(script: str, args: list[str], *, is_module: bool = False, every: int,
-                    repro: str) -> int:
+                    repro: str, keep_going: bool = False) -> int:
     """Runs a script (or a module) with a CPU shadow of every n-th device operator.
 
-    After the first that differs it goes on unwatched to its end; 1 when one differed, else the
-    script's exit code, and 2, before anything runs, when there is no such script or ``repro``
-    cannot be written. Threads are watched as well; processes that it starts are redirected only.
+    After the first that differs it goes on unwatched to its end, or watched with ``keep_going``,
+    which ends in a table of all; 1 when one differed, else the script's exit code, and 2, before
+    anything runs, when there is no such script or ``repro`` cannot be written. Threads are watched
+    as well; processes that it starts are redirected only.
     """
     from .run import program_is_there, run_as_main
 
     repro = os.path.abspath(repro)
     if not program_is_there(script, is_module):
         return 2
-    refusal = why_not_written(repro, "repro", lambda text: _MADE_WITH in text)
+    refusal = why_not_written(repro, "repro", _is_repro)
     if refusal:
         print(f"torch-trn: --repro: {refusal}", file=sys.stderr)
         return 2
@@ -111,29 +170,24 @@ def compare_program(script: str, args: list[str], *, is_module: bool = False, ev
 
     if not migration.is_active():
         migration.activate()
-    found: list[Any] = []
+    found = _Found(repro)
     finish, children = accounts.begin(), Receipt([], 0, 0.0, {})
-
-    def keep(difference) -> None:
-        found.append(difference)
-        site = _site()
-        print(f"torch-trn compare: {describe(difference)}" + (f", called from {site}" if site
-                                                              else ""), file=sys.stderr)
-        write_repro(difference, repro)
-        print(f"torch-trn compare: {repro} shows it alone", file=sys.stderr)
-
-    shadow = Shadow(every, keep)
+    shadow = Shadow(every, found.add, keep_going)
     with shadow:
         code = run_as_main(script, args, is_module)
     finish(children)
-    _print_end(shadow, bool(found), children.processes - 1)
-    return 1 if found else code
+    _print_end(shadow, len(found.rows), children.processes - 1)
+    if keep_going and found.rows:
+        found.print_table()
+    return 1 if found.rows else code
 
 
-def _print_end(shadow: Any, found: bool, children: int) -> None:
+def _print_end(shadow: Any, found: int, children: int) -> None:
     verdict = "none differs from the CPU by more than its type's rounding"
     if found:
         verdict = "the first wrong one is above"
+    if found > 1:
+        verdict = f"{found} operators differ"
     elif not shadow.checked:
         verdict = "nothing is known of this program"
     print(f"torch-trn compare: {shadow.checked:,} of {shadow.calls:,} operator calls checked; "

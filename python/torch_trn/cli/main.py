@@ -74,9 +74,13 @@ def _parser() -> argparse.ArgumentParser:
         form.add_argument(f"--{name}", dest="form", action="store_const", const=name)
     compare = commands.add_parser(
         "compare", help="run a program and find the first operator that computes wrongly",
-        usage="torch-trn compare [--every N] [--repro FILE] SCRIPT [ARGS...] | -m MODULE [ARGS...]")
+        usage="torch-trn compare [--every N] [--keep-going] [--repro FILE] "
+              "SCRIPT [ARGS...] | -m MODULE [ARGS...]")
     compare.add_argument("--every", type=positive, default=1, metavar="N",
                          help="check every n-th call only")
+    compare.add_argument("--keep-going", action="store_true",
+                         help="watch on after the first difference, and end with a table of all; "
+                         "further operators get FILE with a number")
     compare.add_argument("--repro", default="repro.py", metavar="FILE",
                          help="where the program that shows the error goes (repro.py); other "
                          "files than such programs are not replaced")
@@ -113,7 +117,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .compare import compare_program
 
         return compare_program(options.script, options.args, is_module=options.module,
-                               every=options.every, repro=options.repro)
+                               every=options.every, repro=options.repro,
+                               keep_going=options.keep_going)
     if options.command == "coverage":
         from .coverage import print_coverage
 

@@ -14,6 +14,8 @@ import traceback
 import types
 from typing import TYPE_CHECKING
 
+from .ending import before_termination
+
 if TYPE_CHECKING:
     from .receipt import Receipt
 
@@ -43,7 +45,7 @@ def run_program(script: str, args: list[str], *, is_module: bool = False, quiet:
     installed, a line on stderr says that they are not. At the end a receipt on stderr says what was
     redirected and what fell back, in all of them; ``receipt_path`` gets it as a page and as JSON.
     2, before anything runs, when there is no such script, the budget is none or no receipt can be
-    written; 3 when the run is fine but above ``budget``.
+    written; 3 when the run is fine but above ``budget``. SIGTERM ends the program, not its receipt.
     """
     if not program_is_there(script, is_module):
         return 2
@@ -62,18 +64,26 @@ def run_program(script: str, args: list[str], *, is_module: bool = False, quiet:
         migration.activate()
     watch = Watch()
     finish = accounts.begin()
-    code = 1
-    try:
-        code = run_as_main(script, args, is_module)
-    finally:
-        with contextlib.suppress(AttributeError, ValueError, OSError):  # the program closed it
-            sys.stdout.flush()
+
+    def close(code: int) -> tuple[Receipt, int]:
+        # RuntimeError: a signal came while it was written to.
+        with contextlib.suppress(AttributeError, ValueError, OSError, RuntimeError):
+            sys.stdout.flush()  # unless the program closed it
         receipt = watch.receipt([script, *args], code)
         finish(receipt)
+        code = _written(receipt, receipt_path, code) if receipt_path else code
         if not quiet and not getattr(sys.stderr, "closed", True):
             print_receipt(receipt)
-        code = _written(receipt, receipt_path, code) if receipt_path else code
-    excess = over_budget(receipt, limits)
+        return receipt, code
+
+    receipt, code, owner = None, 1, os.getpid()
+    try:
+        with before_termination(close):
+            code = run_as_main(script, args, is_module)
+    finally:
+        if os.getpid() == owner:  # a process that the program forks may come back here, too
+            receipt, code = close(code)
+    excess = over_budget(receipt, limits) if receipt else []
     for sentence in excess:
         print(f"torch-trn: {sentence}", file=sys.stderr)
     return code or (OVER_BUDGET if excess else 0)

@@ -239,11 +239,17 @@ class _InThread(TorchDispatchMode):
 
 
 class Shadow(TorchDispatchMode):
-    """While it is on, every n-th device operator is checked; ``on_difference`` gets the first."""
+    """While it is on, every n-th device operator is checked; ``on_difference`` gets the first.
 
-    def __init__(self, every: int, on_difference: Callable[[Difference], None]):
+    With ``keep_going`` it gets all: an operator is checked by what it was given, so that one that
+    is wrong does not make those after it wrong.
+    """
+
+    def __init__(self, every: int, on_difference: Callable[[Difference], None],
+                 keep_going: bool = False):
         super().__init__()
         self.every, self.on_difference = max(every, 1), on_difference
+        self.keep_going = keep_going
         self.calls = self.checked = 0
         self.unchecked: Counter[str] = Counter()
         self.tracker = _Tracker()
@@ -269,7 +275,8 @@ class Shadow(TorchDispatchMode):
         if any(kind.__torch_dispatch__ is not torch.Tensor.__torch_dispatch__ for kind in types):
             return NotImplemented  # a subclass: what it makes of the call comes by again
         tensors = [t for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
-        if self.found or not any(t.is_trn for t in tensors) or not self._wanted(func):
+        over = self.found and not self.keep_going
+        if over or not any(t.is_trn for t in tensors) or not self._wanted(func):
             return func(*args, **kwargs)
         if any(t.is_nested for t in tensors):
             self.unchecked[f"{func}: nested tensors have no one shape to compare"] += 1
