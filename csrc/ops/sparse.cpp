@@ -1,15 +1,20 @@
 // What sparse tensors need of the device itself; the rest is PyTorch's own (codegen/layouts.py).
+#include "ops/sparse.h"
+
 #include <ATen/ExpandUtils.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/native/DispatchStub.h>
 #include <ATen/ops/_coalesce_ops.h>
 #include <ATen/ops/_sparse_coo_tensor_unsafe.h>
+#include <ATen/ops/add.h>
 #include <ATen/ops/add_ops.h>
 #include <ATen/ops/addmm_ops.h>
 #include <ATen/ops/addmv_ops.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/index.h>
+#include <ATen/ops/mul.h>
 #include <ATen/ops/mul_ops.h>
 #include <ATen/ops/resize_as_sparse.h>
 #include <ATen/ops/result_type.h>
@@ -25,7 +30,17 @@
 namespace trn::ops {
 namespace {
 
-// How the fallback writes a result back into a sparse output.
+// indices [dimensions, elements] -> the place of each element in a dense tensor of `sizes`.
+at::Tensor flatten_indices(const at::Tensor& indices, at::IntArrayRef sizes) {
+  at::Tensor place = at::zeros({indices.size(1)}, indices.options().dtype(at::kLong));
+  int64_t stride = 1;
+  for (auto d = static_cast<int64_t>(sizes.size()) - 1; d >= 0; stride *= sizes[d--])
+    place.add_(indices[d], stride);
+  return place;
+}
+
+}  // namespace
+
 at::Tensor write_back(const at::Tensor& self, const at::Tensor& dst) {
   const at::Tensor here = self.to(dst.device());
   at::resize_as_sparse_(dst, here);
@@ -33,6 +48,25 @@ at::Tensor write_back(const at::Tensor& self, const at::Tensor& dst) {
   to.copy_(here);
   return dst;
 }
+
+at::Tensor places_of(const at::Tensor& sparse) {
+  return flatten_indices(sparse._indices(), sparse.sizes().slice(0, sparse.sparse_dim()));
+}
+
+at::Tensor values_at(const at::Tensor& self, const at::Tensor& places) {
+  const at::Tensor values = self._values();
+  std::vector<int64_t> shape = values.sizes().vec();
+  shape[0] = places.size(0);
+  if (self._nnz() == 0) return at::zeros(shape, values.options());
+  const at::Tensor own = places_of(self);
+  const at::Tensor at = at::searchsorted(own, places).clamp_max(own.size(0) - 1);
+  std::vector<int64_t> column(values.dim(), 1);
+  column[0] = places.size(0);
+  const at::Tensor absent = own.index_select(0, at).ne(places).view(column);
+  return values.index_select(0, at).masked_fill(absent, 0);
+}
+
+namespace {
 
 // out = beta * self + alpha * (sparse @ dense): a row of `dense` for every element, added in order.
 at::Tensor& addmm_out(const at::Tensor& self, const at::Tensor& sparse, const at::Tensor& dense,
@@ -68,50 +102,6 @@ at::Tensor& addmm_(at::Tensor& self, const at::Tensor& sparse, const at::Tensor&
   return addmm_out(self, sparse, dense, beta, alpha, self);
 }
 
-bool is_compressed(const at::Tensor& t) {
-  return t.layout() == at::kSparseCsr || t.layout() == at::kSparseCsc;
-}
-
-// The same for matrices of compressed rows or columns, on either side of a dense one.
-at::Tensor& addmm_compressed_out(const at::Tensor& self, const at::Tensor& mat1,
-                                 const at::Tensor& mat2, const at::Scalar& beta,
-                                 const at::Scalar& alpha, at::Tensor& out) {
-  const bool dense = self.layout() == at::kStrided && out.layout() == at::kStrided;
-  if (dense && is_compressed(mat1) && mat2.layout() == at::kStrided)
-    return addmm_out(self, mat1.to_sparse(), mat2, beta, alpha, out);
-  if (dense && mat1.layout() == at::kStrided && is_compressed(mat2)) {
-    const auto added = at::expand_size(self, {mat1.size(0), mat2.size(1)}, "addmm_out");
-    const at::Tensor turned = product_and(added->t(), mat2.to_sparse().t(), mat1.t(), beta, alpha);
-    out.resize_(added->sizes());
-    return out.copy_(turned.t());
-  }
-  fallback<at::_ops::addmm_out>("no factor or result is dense", self, mat1, mat2, beta, alpha, out);
-  return out;
-}
-
-at::Tensor& addmv_compressed_out(const at::Tensor& self, const at::Tensor& mat,
-                                 const at::Tensor& vec, const at::Scalar& beta,
-                                 const at::Scalar& alpha, at::Tensor& out) {
-  if (!is_compressed(mat)) {
-    fallback<at::_ops::addmv_out>("blocks of a matrix", self, mat, vec, beta, alpha, out);
-    return out;
-  }
-  const auto added = at::expand_size(self, {mat.size(0)}, "addmv_out");
-  const at::Tensor column =
-      product_and(added->unsqueeze(1), mat.to_sparse(), vec.unsqueeze(1), beta, alpha);
-  out.resize_({mat.size(0)});
-  return out.copy_(column.squeeze(1));
-}
-
-// indices [dimensions, elements] -> the place of each element in a dense tensor of `sizes`.
-at::Tensor flatten_indices(const at::Tensor& indices, at::IntArrayRef sizes) {
-  at::Tensor place = at::zeros({indices.size(1)}, indices.options().dtype(at::kLong));
-  int64_t stride = 1;
-  for (auto d = static_cast<int64_t>(sizes.size()) - 1; d >= 0; stride *= sizes[d--])
-    place.add_(indices[d], stride);
-  return place;
-}
-
 // The inverse: places [elements] -> indices [dimensions, elements].
 at::Tensor unflatten_indices(at::Tensor place, at::IntArrayRef sizes) {
   const at::Tensor indices =
@@ -121,11 +111,6 @@ at::Tensor unflatten_indices(at::Tensor place, at::IntArrayRef sizes) {
     place = place.div(sizes[d], "floor");
   }
   return indices;
-}
-
-// A number for every place of the sparse dimensions that has an element.
-at::Tensor places_of(const at::Tensor& sparse) {
-  return flatten_indices(sparse._indices(), sparse.sizes().slice(0, sparse.sparse_dim()));
 }
 
 // Elements in order, those of one place added up. Waits for their number, as CUDA's does.
@@ -142,20 +127,6 @@ at::Tensor coalesce(const at::Tensor& self) {
   sums.index_add_(0, number, values.index_select(0, order));
   return at::_sparse_coo_tensor_unsafe(unflatten_indices(places, sizes), sums, self.sizes())
       ._coalesced_(true);
-}
-
-// The values of coalesced self at some places, zero where it has no element.
-at::Tensor values_at(const at::Tensor& self, const at::Tensor& places) {
-  const at::Tensor values = self._values();
-  std::vector<int64_t> shape = values.sizes().vec();
-  shape[0] = places.size(0);
-  if (self._nnz() == 0) return at::zeros(shape, values.options());
-  const at::Tensor own = places_of(self);
-  const at::Tensor at = at::searchsorted(own, places).clamp_max(own.size(0) - 1);
-  std::vector<int64_t> column(values.dim(), 1);
-  column[0] = places.size(0);
-  const at::Tensor absent = own.index_select(0, at).ne(places).view(column);
-  return values.index_select(0, at).masked_fill(absent, 0);
 }
 
 // What self has where mask has elements.
@@ -209,20 +180,34 @@ at::Tensor& add_out(const at::Tensor& self, const at::Tensor& other, const at::S
   return out;
 }
 
-// A sparse tensor times a number, or times a dense one of its shape.
+// Of a dense tensor where a sparse one has elements, without making what it is expanded from.
+at::Tensor elements_of(const at::Tensor& dense, const at::Tensor& sparse) {
+  c10::List<std::optional<at::Tensor>> at;
+  for (const at::Tensor& along : sparse._indices().unbind(0)) at.push_back(along);
+  return at::index(dense, at);
+}
+
+// A sparse tensor times a number, a dense one that has or reaches its shape, or a sparse one.
 at::Tensor& mul_out(const at::Tensor& self, const at::Tensor& other, at::Tensor& out) {
   const at::Tensor &sparse = self.is_sparse() ? self : other, &by = self.is_sparse() ? other : self;
   const int64_t dims = sparse.is_sparse() ? sparse.sparse_dim() : 0;
-  if (!dims || !out.is_sparse() || by.layout() != at::kStrided ||
-      (by.dim() && !by.sizes().equals(sparse.sizes()))) {
-    fallback<at::_ops::mul_out>("both are sparse, or of different shapes", self, other, out);
+  const auto type = at::result_type(self, other);
+  const bool both = by.is_sparse() && by.sparse_dim() == dims;
+  const bool fits =
+      both ? by.sizes().equals(sparse.sizes())
+           : by.layout() == at::kStrided && at::is_expandable_to(by.sizes(), sparse.sizes());
+  if (!dims || !out.is_sparse() || !fits) {
+    fallback<at::_ops::mul_out>("sparse tensors of other shapes", self, other, out);
     return out;
   }
-  const auto type = at::result_type(self, other);
   TORCH_CHECK(c10::canCast(type, out.scalar_type()), "result type ", type,
               " can't be cast to the desired output type ", out.scalar_type());
-  const at::Tensor factor =
-      by.dim() ? by.flatten(0, dims - 1).index_select(0, places_of(sparse)) : by;
+  if (both) {
+    write_back(intersection(self.coalesce(), other.coalesce(), type).to(out.scalar_type()), out);
+    out._coalesced_(true);
+    return out;
+  }
+  const at::Tensor factor = by.dim() ? elements_of(by.expand(sparse.sizes()), sparse) : by;
   const at::Tensor values = (sparse._values().to(type) * factor).to(out.scalar_type());
   const bool in_order = sparse.is_coalesced();
   write_back(at::_sparse_coo_tensor_unsafe(sparse._indices().clone(), values, sparse.sizes())
@@ -242,12 +227,6 @@ TORCH_LIBRARY_IMPL(aten, SparsePrivateUse1, m) {
   m.impl("addmm_", &addmm_);
   m.impl("addmm.out", &addmm_out);
 }
-TORCH_LIBRARY_IMPL(aten, SparseCsrPrivateUse1, m) {
-  m.impl("_copy_from_and_resize", &write_back);
-  m.impl("addmm.out", &addmm_compressed_out);
-  m.impl("addmv.out", &addmv_compressed_out);
-}
-
 }  // namespace
 
 // self: sorted rows [elements] of a matrix of `size` rows -> where each begins [size + 1].
