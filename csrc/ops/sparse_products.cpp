@@ -112,7 +112,8 @@ at::Tensor sampled_addmm(const at::Tensor& self, const at::Tensor& mat1, const a
   if (!fits)  // which also words what is wrong
     return fallback<at::_ops::sparse_sampled_addmm>("no plain matrices", self, mat1, mat2, beta,
                                                     alpha);
-  const at::Tensor rows = at::repeat_interleave(self.crow_indices().diff(), self._nnz());
+  const at::Tensor rows =
+      at::repeat_interleave(self.crow_indices().diff(), std::optional<int64_t>(self._nnz()));
   const at::Tensor terms =
       mat1.index_select(0, rows).mul_(mat2.t().index_select(0, self.col_indices()));
   // Short rows are added up faster by a product with ones.
