@@ -26,6 +26,8 @@ _COMPOSITE = (
     "CompositeExplicitAutogradNonFunctional",
 )
 
+_LAYOUTS = ("Sparse", "SparseCsr", "Quantized", "NestedTensor")
+
 
 def _has(name: str, key: str) -> bool:
     return torch._C._dispatch_has_kernel_for_dispatch_key(name, key)
@@ -42,7 +44,11 @@ def _found_out(name: str) -> str:
         return "native"
     if any(_has(name, key) for key in _COMPOSITE):
         return "decomposed"
-    return "fallback" if _has(name, "CPU") and not _is_view(name) else "refused"
+    layouts = ("",) if _has(name, "CPU") else _LAYOUTS  # operators of sparse tensors alone
+    if any(_has(name, f"{layout}PrivateUse1") for layout in layouts):
+        return "native"
+    there = any(_has(name, f"{layout}CPU") for layout in layouts)
+    return "fallback" if there and not _is_view(name) else "refused"
 
 
 @functools.cache
