@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/site.h"
+#include "runtime/device.h"
 #include "runtime/trace.h"
 
 namespace trn::profile {
@@ -105,6 +106,19 @@ class Session final : public libkineto::IActivityProfilerSession {
     std::vector<libkineto::ResourceInfo> all;
     for (const auto& [device, stream] : streams)
       all.push_back({stream, stream, device, "stream " + std::to_string(stream)});
+    return all;
+  }
+  // Objects of JSON by CUDA's names, for tools that show what a trace was recorded on.
+  std::string getDeviceProperties() override {
+    std::string all;
+    if (!runtime::is_initialized()) return all;  // to ask opens them
+    for (c10::DeviceIndex i = 0; i < runtime::device_count(); ++i) {
+      const driver::Properties p = runtime::device(i).properties();
+      all += std::string(i ? ", " : "") + "{\"id\": " + std::to_string(i) + ", \"name\": \"" +
+             escaped(p.name) + "\", \"totalGlobalMem\": " + std::to_string(p.total_memory) +
+             ", \"numSms\": " + std::to_string(driver::compute_threads()) + ", \"driver\": \"" +
+             escaped(p.driver) + "\", \"kernels\": \"" + isa_name(active_isa()) + "\"}";
+    }
     return all;
   }
   std::unique_ptr<libkineto::CpuTraceBuffer> getTraceBuffer() override {

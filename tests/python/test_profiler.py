@@ -65,6 +65,19 @@ def test_chrome_trace(tmp_path):
     assert all("operands" in e["args"] for e in kernels)
 
 
+def test_chrome_trace_names_the_devices(tmp_path):
+    with profile(activities=BOTH) as prof:
+        work()
+    path = tmp_path / "trace.json"
+    prof.export_chrome_trace(str(path))
+    found = json.loads(path.read_text())["deviceProperties"]
+    assert [p["id"] for p in found] == list(range(torch.trn.device_count()))
+    for p in found:
+        there = torch.trn.get_device_properties(p["id"])
+        assert (p["name"], p["totalGlobalMem"], p["numSms"]) == (
+            there.name, there.total_memory, there.multi_processor_count)
+
+
 def test_backward_is_attributed():
     model = torch.nn.Linear(32, 32).to("trn")
     x = torch.randn(8, 32, device="trn")
