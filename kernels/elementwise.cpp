@@ -1,6 +1,7 @@
 // The kernels of elementwise.def for real types.
 #include "elementwise_functions.h"
 #include "elementwise_rows.h"
+#include "gamma_functions.h"
 
 namespace trn {
 namespace {

@@ -1,6 +1,8 @@
 // The longer expressions of elementwise.def.
 #pragma once
 
+#include <type_traits>
+
 #include "activations.h"
 
 namespace trn {
@@ -24,21 +26,43 @@ TRN_INLINE bool is_zero(T a) {
   else return a == T(0);
 }
 
-// Division by zero: floats follow IEEE, integers give 0 as no trap may stop a device.
-TRN_F divide_trunc(T a, T b) {
-  if constexpr (sizeof(T) >= 4 && T(-1) < T(0))
-    if (b == T(-1)) return static_cast<T>(-a);  // the one quotient that would overflow
-  return b == T(0) ? T(0) : static_cast<T>(a / b);
-}
-TRN_F trunc_remainder(T a, T b) {
-  if constexpr (sizeof(T) >= 4 && T(-1) < T(0))
-    if (b == T(-1)) return T(0);
-  return b == T(0) ? T(0) : static_cast<T>(a % b);
-}
-
 #define TRN_SELDOM                       \
   template <bool seldom = true, class T> \
   TRN_INLINE T
+// Whole numbers are divided as reals that hold them, for which there are vectors: a quotient that
+// is not whole differs from the next whole number by more than rounding moves it.
+template <class T>
+using RealOf = std::conditional_t<sizeof(T) <= 2, float, double>;
+template <bool seldom, class T>
+constexpr bool divides_reals = !seldom || sizeof(T) <= 4;
+TRN_INLINE bool seldom_div_trunc(int64_t a, int64_t b) {
+  constexpr uint64_t kHalf = uint64_t{1} << 53;
+  const auto held = [](int64_t x) { return static_cast<uint64_t>(x) + kHalf <= 2 * kHalf; };
+  return (b == 0) | !held(a) | !held(b);
+}
+TRN_INLINE bool seldom_div_floor(int64_t a, int64_t b) { return seldom_div_trunc(a, b); }
+TRN_INLINE bool seldom_remainder(int64_t a, int64_t b) { return seldom_div_trunc(a, b); }
+TRN_INLINE bool seldom_fmod(int64_t a, int64_t b) { return seldom_div_trunc(a, b); }
+
+// Division by zero: floats follow IEEE, integers give 0 as no trap may stop a device.
+TRN_SELDOM divide_trunc(T a, T b) {
+  if constexpr (divides_reals<seldom, T>) {
+    const T q = static_cast<T>(m_trunc(RealOf<T>(a) / RealOf<T>(b)));
+    const bool turns = (T(-1) < T(0)) & (b == T(-1));  // the one quotient that would overflow
+    return b == T(0) ? T(0) : turns ? static_cast<T>(-a) : q;
+  }
+  if (b == T(-1)) return static_cast<T>(-a);
+  return b == T(0) ? T(0) : static_cast<T>(a / b);
+}
+TRN_SELDOM trunc_remainder(T a, T b) {
+  if constexpr (divides_reals<seldom, T>) {
+    const RealOf<T> x(a), y(b), rest = x - m_trunc(x / y) * y;
+    return b == T(0) ? T(0) : static_cast<T>(rest);
+  }
+  if (b == T(-1)) return T(0);
+  return b == T(0) ? T(0) : static_cast<T>(a % b);
+}
+
 // Exact in double while the quotient has at most 27 bits: then none rounds up to a whole number.
 TRN_INLINE bool seldom_fmod(float a, float b) {
   return !(m_fabs(a) < m_fabs(b) * 134217728.f) || !(m_fabs(b) < infinity<float>());
@@ -55,8 +79,8 @@ TRN_SELDOM floor_remainder(T a, T b) {
     const T r = fmod_of<seldom>(a, b);
     return r != 0 && (b < 0) != (r < 0) ? r + b : r;
   } else {
-    const T r = trunc_remainder(a, b);
-    return r != 0 && (r < 0) != (b < 0) ? static_cast<T>(r + b) : r;
+    const T r = trunc_remainder<seldom>(a, b);
+    return (r != 0) & ((r < 0) != (b < 0)) ? static_cast<T>(r + b) : r;
   }
 }
 // floor(a / b) as Python's // has it, exact for floats (c10::div_floor_floating).
@@ -67,8 +91,8 @@ TRN_SELDOM divide_floor(T a, T b) {
     const T down = m_floor(quotient), near = quotient - down > T(0.5) ? down + 1 : down;
     return b == 0 ? a / b : quotient == 0 ? m_copysign(T(0), a / b) : near;
   } else {
-    const T q = divide_trunc(a, b);
-    return trunc_remainder(a, b) != 0 && (a < 0) != (b < 0) ? static_cast<T>(q - 1) : q;
+    const T q = divide_trunc<seldom>(a, b), r = trunc_remainder<seldom>(a, b);
+    return (r != 0) & ((a < 0) != (b < 0)) ? static_cast<T>(q - 1) : q;
   }
 }
 
@@ -87,7 +111,6 @@ TRN_SELDOM tangent_of(T x) {
   if constexpr (seldom) return m_tan(x);
   else return fast_tan(x);
 }
-#undef TRN_SELDOM
 
 TRN_F integer_power(T a, T b) {
   if constexpr (__is_same(T, bool)) {
@@ -114,8 +137,21 @@ TRN_INLINE double wide_log(double x) {
   const double r = x == 0 ? -__builtin_inf() : x < 0 ? __builtin_nan("") : log_in_double(x);
   return x == __builtin_inf() || x != x ? x : r;
 }
-// In double, because the two parts of the sum may cancel.
+// log(1 + e^-x) of x >= 0: of e^-x / (2 + e^-x) twice the inverse hyperbolic tangent.
+TRN_INLINE float log_1_exp_below(float x) {
+  const float e = raised_exp(-x) * kLower, r = e / (e + 2.f), v = r * r;
+  return horner(v, 0.26851498f, 0.28236620f, 0.40007561f, 0.66666640f) * v * r + (r + r);
+}
+TRN_INLINE double log_1_exp_below(double x) { return __builtin_log1p(__builtin_exp(-x)); }
+// log(e^a + e^b) = m + log(1 + e^-d) of the larger m; the same of powers of two.
 TRN_F log_add(T a, T b, double factor) {
+  const T m = a < b ? b : a, d = a == b ? T(0) : m_fabs(a - b);
+  const T rest = log_1_exp_below(d * T(factor));
+  // log2(e) as a sum, so that less of it is rounded.
+  return m + (factor == 1 ? rest : d == 0 ? T(1) : rest * T(0.44269504088896340736) + rest);
+}
+// In double where the two parts of the sum cancel.
+TRN_F log_add_wide(T a, T b, double factor) {
   const double x = a, y = b, m = x > y ? x : y, e = wide_exp<T>(-__builtin_fabs(x - y) * factor);
   const double u = 1 + e, short_of = (e - (u - 1)) / u;
   const double rest = is_double<T> ? __builtin_log1p(e) : wide_log<T>(u) + short_of;
@@ -123,8 +159,23 @@ TRN_F log_add(T a, T b, double factor) {
   // Of equal arguments exactly 1: the sum may cancel.
   return same ? a + b : static_cast<T>(m + (factor != 1 && x == y ? 1 : rest / factor));
 }
-TRN_F log_add_exp(T a, T b) { return log_add(a, b, 1); }
-TRN_F log_add_exp2(T a, T b) { return log_add(a, b, 0.69314718055994530942); }
+TRN_INLINE bool seldom_logaddexp(float a, float b) {
+  const float m = a < b ? b : a;
+  return (m < 0) & (m > -1.5f);
+}
+TRN_INLINE bool seldom_logaddexp2(float a, float b) {
+  const float m = a < b ? b : a;
+  return (m < 0) & (m > -2.5f);
+}
+TRN_SELDOM log_add_exp(T a, T b) {
+  if constexpr (seldom) return log_add_wide(a, b, 1);
+  else return log_add(a, b, 1);
+}
+TRN_SELDOM log_add_exp2(T a, T b) {
+  if constexpr (seldom) return log_add_wide(a, b, 0.69314718055994530942);
+  else return log_add(a, b, 0.69314718055994530942);
+}
+#undef TRN_SELDOM
 
 TRN_F shift_left(T a, T b) {
   constexpr int kBits = sizeof(T) * 8;
@@ -202,12 +253,11 @@ TRN_INLINE float inverse_erf(float value) {
 }
 
 // psi(x): reflection below 0, recurrence up to 10, then the asymptotic series.
-TRN_F digamma_of(T value) {
-  double x = static_cast<double>(value);
-  if (x == 0) return m_copysign(infinity<T>(), -value);
+inline double digamma_of(double x) {
+  if (x == 0) return m_copysign(__builtin_inf(), -x);
   double result = 0;
   if (x < 0) {
-    if (x == __builtin_floor(x)) return not_a_number<T>();
+    if (x == __builtin_floor(x)) return __builtin_nan("");
     const double fraction = x - __builtin_trunc(x);
     result = -3.14159265358979323846 / __builtin_tan(3.14159265358979323846 * fraction);
     x = 1 - x;
@@ -219,7 +269,7 @@ TRN_F digamma_of(T value) {
                       -4.16666666666666666667e-3, 3.96825396825396825397e-3,
                       -8.33333333333333333333e-3, 8.33333333333333333333e-2};
   for (double c : k) series = series * z + c;
-  return static_cast<T>(result + __builtin_log(x) - 0.5 / x - series * z);
+  return result + __builtin_log(x) - 0.5 / x - series * z;
 }
 
 TRN_F logit_of(T a, T eps) {
@@ -228,13 +278,20 @@ TRN_F logit_of(T a, T eps) {
   const double wide = static_cast<double>(x);
   return static_cast<T>(wide_log<T>(wide / (1 - wide)));
 }
-// sin(pi x) / (pi x); in double, where pi x does not overflow for a float.
-TRN_F sinc_of(T x) {
-  const double y = 3.14159265358979323846 * static_cast<double>(x);
-  return x == 0 ? T(1) : static_cast<T>(__builtin_sin(y) / y);
+// sin(pi x) / (pi x); of floats as sin(pi r) / pi of what x is past a whole number, over x.
+TRN_INLINE double sinc_of(double x) {
+  const double y = 3.14159265358979323846 * x;
+  return x == 0 ? 1 : __builtin_sin(y) / y;
 }
-// In double: float's own loses digits near the zeros of log |Gamma|.
-TRN_F log_gamma_of(T x) { return static_cast<T>(__builtin_lgamma(static_cast<double>(x))); }
+TRN_INLINE float sinc_of(float x) {
+  // Past an even number first: the sine's sign turns with every other one.
+  const float even = m_nearbyint(x * 0.5f) * 2.f, past = x - even;
+  const float r = magnitude(past) > 0.5f ? with_sign(1.f, past) - past : past, v = r * r;
+  const float sine =
+      horner(v, -2.2550628e-3f, 2.6128059e-2f, -0.19075006f, 0.81174237f, -1.64493407f) * v * r + r;
+  return x == 0 ? 1.f : sine / x;
+}
+TRN_INLINE double log_gamma_of(double x) { return __builtin_lgamma(x); }
 TRN_F logit_slope(T grad, T x, T eps) {
   if (eps < 0) return x < 0 || x > 1 ? not_a_number<T>() : grad / (x * (T(1) - x));
   return x < eps || x > T(1) - eps ? T(0) : grad / (x * (T(1) - x));

@@ -17,6 +17,9 @@ namespace {
 #define TRN_TYPES_REAL(F, ...) TRN_TYPES_FLOAT(F, __VA_ARGS__) TRN_TYPES_INT(F, __VA_ARGS__)
 #define TRN_TYPES_REALB(F, ...) TRN_TYPES_REAL(F, __VA_ARGS__) TRN_TYPES_BOOLEAN(F, __VA_ARGS__)
 #define TRN_TYPES_SELDOM(F, ...) F##_SELDOM(f32, __VA_ARGS__) F(f64, __VA_ARGS__)
+#define TRN_TYPES_INT_SELDOM(F, ...) \
+  F(u8, __VA_ARGS__)                 \
+  F(i8, __VA_ARGS__) F(i16, __VA_ARGS__) F(i32, __VA_ARGS__) F##_SELDOM(i64, __VA_ARGS__)
 #define TRN_TYPES_WIDE(F, ...) F##_WIDE(f32, __VA_ARGS__) F(f64, __VA_ARGS__)
 #define TRN_TYPES_WIDE_INTB(F, ...) TRN_TYPES_WIDE(F, __VA_ARGS__) TRN_TYPES_INTB(F, __VA_ARGS__)
 #define TRN_TYPES_COMPLEX(F, ...) F(c64, __VA_ARGS__) F(c128, __VA_ARGS__)
@@ -50,11 +53,11 @@ namespace {
   }                                                                                           \
   TRN_REGISTER(#name, DType::type, run_##name##_##type);
 
-// The same for f32 in blocks: loops without the calls of seldom elements where there are none.
+// The same in blocks: loops without the calls of seldom elements where there are none.
 #define TRN_MAP_BODY_SELDOM(type, name, arity, result, ...)                                    \
   static void loop_##name##_##type(void* out, const void* const* in, int64_t n, const Call&) { \
     constexpr int64_t kBlock = 256;                                                            \
-    using T = float;                                                                           \
+    using T = StorageOf<DType::type>::type_;                                                   \
     T* o = static_cast<T*>(out);                                                               \
     const T* pa = static_cast<const T*>(in[0]);                                                \
     const T* pb = static_cast<const T*>(in[arity - 1]);                                        \
@@ -78,7 +81,7 @@ namespace {
     }                                                                                          \
   }                                                                                            \
   static void run_##name##_##type(const Call& call, const Range& range) {                      \
-    constexpr Map map{loop_##name##_##type, DType::f32, DType::f32, arity};                    \
+    constexpr Map map{loop_##name##_##type, DType::type, DType::type, arity};                  \
     TRN_ISA_NAMESPACE::run_map(map, call, range);                                              \
   }                                                                                            \
   TRN_REGISTER(#name, DType::type, run_##name##_##type);

@@ -8,13 +8,6 @@
 namespace trn {
 namespace {
 
-// x rounded half to even at a decimal place; negative places are tens, hundreds, ...
-template <class T>
-TRN_INLINE T round_to_decimals(T x, T places) {
-  const T ten = m_pow(T(10), m_fabs(places));
-  return places < 0 ? m_nearbyint(x / ten) * ten : m_nearbyint(x * ten) / ten;
-}
-
 template <class T>
 struct Parts {
   T mantissa, exponent;

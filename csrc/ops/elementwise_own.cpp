@@ -74,6 +74,19 @@ void pow_on_trn(at::TensorIteratorBase& iter, const at::Scalar& exponent) {
   map(iter, pow_tensor_scalar_family, 30, exponent);
 }
 
+// Negative places are tens, hundreds, ...
+void round_decimals_on_trn(at::TensorIteratorBase& iter, int64_t decimals) {
+  const double power = std::pow(10., std::abs(static_cast<double>(decimals)));
+  const at::ScalarType type = static_cast<at::ScalarType>(compute_type(common_type(iter)));
+  const double ten = type == at::kFloat ? static_cast<float>(power) : power;
+  map(iter, decimals < 0 ? round_tens_family : round_parts_family, 4, at::Scalar(ten));
+}
+void polygamma_on_trn(at::TensorIteratorBase& iter, int64_t order) {
+  if (order == 1) return map(iter, trigamma_family, 40);
+  static const Family family("polygamma");
+  map(iter, family, 500, at::Scalar(order));
+}
+
 void complex_on_trn(at::TensorIterator& iter) {
   launch(iter, make_complex_family, compute_type(iter.dtype(0)), 2);
 }
@@ -219,6 +232,8 @@ REGISTER_PRIVATEUSE1_DISPATCH(pow_tensor_scalar_stub, &pow_on_trn)
 REGISTER_PRIVATEUSE1_DISPATCH(lerp_kernel_scalar_weight, &lerp_scalar_on_trn)
 REGISTER_PRIVATEUSE1_DISPATCH(lerp_kernel_tensor_weight, &lerp_tensor_on_trn)
 REGISTER_PRIVATEUSE1_DISPATCH(nan_to_num_stub, &nan_to_num_on_trn)
+REGISTER_PRIVATEUSE1_DISPATCH(round_decimals_stub, &round_decimals_on_trn)
+REGISTER_PRIVATEUSE1_DISPATCH(polygamma_stub, &polygamma_on_trn)
 REGISTER_PRIVATEUSE1_DISPATCH(complex_stub, &complex_on_trn)
 REGISTER_PRIVATEUSE1_DISPATCH(polar_stub, &polar_on_trn)
 REGISTER_PRIVATEUSE1_DISPATCH(prelu_backward_stub, &prelu_backward_on_trn)

@@ -72,9 +72,13 @@ LIMITS = {
 WORSE = {
     "silu": 4, "gelu_tanh": 4, "mish": 5,  # the roundings of an exponential, a sum, a quotient
     "gelu": 8,  # those of two polynomials besides
+    "sinc": 3,  # those of a polynomial and a quotient, where no sum is fused with a product
 }
 # What double precision computes where PyTorch's own formula cancels in double too.
 EXACT = {
+    # Near whole numbers, where the sine of a rounded product is left.
+    "sinc": lambda x: torch.where(x == 0, 1, torch.sin(torch.pi * (x - x.round()))
+                                  * (1 - 2 * (x.round() % 2)) / (torch.pi * x)),
     # The sum cancels where both are -1, and double rounds log2(2) on the way.
     "logaddexp2": lambda a, b: torch.where(a == b, a + 1, torch.logaddexp2(a, b)),
     "gelu": lambda x: x * torch.special.erfc(x * -(0.5**0.5)) / 2,

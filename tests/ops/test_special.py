@@ -151,3 +151,74 @@ def test_elements_that_take_the_slow_way_change_no_neighbour(name):
     # Of such quotients PyTorch's CPU has all digits in double only.
     want = fn(*[a.double() for a in args])
     torch.testing.assert_close(got.double(), want, rtol=3e-7, atol=0)
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 17, 511, 513])
+@pytest.mark.parametrize("fn", [torch.logaddexp, torch.logaddexp2], ids=["e", "2"])
+def test_sums_of_exponentials_that_cancel(fn, n):
+    """Some numbers of a block go through double, where the sum is near 0."""
+    a, b = torch.linspace(-2, 2, n), torch.linspace(-1, -9, n).roll(n // 3)
+    a[n // 2] = b[n // 2]
+    check(fn, a, b, rtol=4e-7, atol=3e-8)
+    plain = fn(a[:1].to("trn"), b[:1].to("trn")).cpu()
+    assert torch.equal(fn(a.to("trn"), b.to("trn")).cpu()[:1], plain)
+    # Transposed, and with a broadcast number.
+    got = fn(a.expand(3, n).t().to("trn"), b[:1].to("trn")).cpu()
+    torch.testing.assert_close(got, fn(a.expand(3, n).t(), b[:1]), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("fn", [torch.sinc, torch.lgamma, torch.digamma, torch.i0, S.i0e, S.i1,
+                                S.i1e, lambda x: torch.polygamma(1, x)],
+                         ids="sinc lgamma digamma i0 i0e i1 i1e trigamma".split())
+def test_functions_in_vectors_at_specials(fn):
+    x = torch.tensor([0.0, -0.0, 1.0, 2.0, -1.0, -2.0, -3.5, 0.5, -0.5, 8.0, 8.5, -9.0, 1e-45,
+                      1e-30, 33.25, -33.25, float("inf"), float("nan")])
+    for n in (1, 3, 17, 18, 100):
+        y = x.repeat(6)[:n]
+        want, got = fn(y.double()).float(), fn(y.to("trn")).cpu()
+        # At poles PyTorch's CPU has large numbers, and NaN where a function grows without end.
+        keep = ~((y.abs() == float("inf")) & want.isnan()) & (want.abs() < 1e15)
+        keep |= (y == 0) | y.isnan()
+        torch.testing.assert_close(got[keep], want[keep], rtol=5e-7, atol=1e-7, equal_nan=True)
+        bf16 = fn(y.bfloat16().to("trn")).cpu().float()[keep]
+        narrow = fn(y.bfloat16().float().to("trn")).cpu()[keep]
+        torch.testing.assert_close(bf16, narrow.bfloat16().float(), rtol=0, atol=0, equal_nan=True)
+    assert fn(x[:0].to("trn")).shape == (0,)
+
+
+@pytest.mark.parametrize("decimals", [-3, -1, 0, 1, 2, 6])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_round_to_decimals(dtype, decimals):
+    x = torch.linspace(-2500, 2500, 1003, dtype=dtype)
+    x[::100] = torch.tensor([0.0, -0.0, float("nan"), float("inf"), -float("inf"), 0.125, 2.5, -3.5,
+                             1e30, -1e-30, 1234.5], dtype=dtype)
+    for t in (x, x[::2], x[:1000].view(10, 100).t()):
+        want = t.round(decimals=decimals)
+        torch.testing.assert_close(t.to("trn").round(decimals=decimals).cpu(), want, rtol=0, atol=0,
+                                   equal_nan=True)
+
+
+@pytest.mark.parametrize("mode", ["trunc", "floor", "remainder", "fmod"])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64],
+                         ids=str)
+def test_integers_divide_exactly(dtype, mode):
+    info = torch.iinfo(dtype)
+    least = info.min + 1 if info.min else 0  # the least by -1 stops PyTorch's CPU
+    edges = [least, info.max, info.max - 1, 0, 1, 2, 3, 7, 100, 127]
+    edges += [-1, -2, -7, -100] if info.min else []
+    edges += [2**53 - 1, 2**53, 2**53 + 1, -2**53, 10**17 + 1] if dtype == torch.int64 else []
+    generator = torch.Generator().manual_seed(0)
+    a = torch.cat([torch.tensor(edges), torch.randint(least // 2, info.max // 2, (600,),
+                                                      generator=generator)]).to(dtype)
+    b = torch.tensor([e for e in edges if e]).to(dtype)
+    fn = {"remainder": torch.remainder, "fmod": torch.fmod}.get(
+        mode, lambda x, y: torch.div(x, y, rounding_mode=mode))
+    for x in (a, a[:17], a[600:]):
+        want = fn(x[:, None], b)
+        assert torch.equal(fn(x[:, None].to("trn"), b.to("trn")).cpu(), want)
+        assert torch.equal(fn(x.to("trn"), 7).cpu(), fn(x, 7))
+    assert not fn(a.to("trn"), torch.zeros_like(a).to("trn")).any()
+    if info.min:  # the one quotient that overflows wraps
+        low = torch.full((9,), info.min, dtype=dtype)
+        got = fn(low.to("trn"), -1).cpu()
+        assert torch.equal(got, low if mode in ("trunc", "floor") else low * 0)
