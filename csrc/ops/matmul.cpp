@@ -2,11 +2,14 @@
 #include "ops/matmul.h"
 
 #include <ATen/native/Resize.h>
+#include <ATen/ops/add.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_strided.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/neg.h>
 #include <ATen/ops/relu.h>
+#include <ATen/ops/sub.h>
 #include <ATen/ops/view_as_real.h>
 
 #include "matmul.structured.h"
@@ -46,10 +49,45 @@ void multiply_parts(const at::Tensor& out, const at::Tensor& a, const at::Tensor
   if (!to.is_same(out)) at::Tensor(out).copy_(to);
 }
 
+// The same of few rows or columns, where the larger factor is to be read once, as it lies:
+// Re(A) B + i Im(A) B are the two halves of one product of reals.
+void multiply_few_parts(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b,
+                        const at::Tensor& added, const at::Scalar& alpha, const at::Scalar& beta) {
+  const at::Tensor add = added.defined() ? added.expand(out.sizes()) : added;
+  if (out.dim() == 1) {
+    const at::Tensor row = add.defined() ? add.unsqueeze(0) : add;
+    return multiply_few_parts(out.unsqueeze(0), a.unsqueeze(0), b, row, alpha, beta);
+  }
+  const at::Tensor turned = add.defined() ? add.mT() : add;
+  if (out.size(-1) < out.size(-2))
+    return multiply_few_parts(out.mT(), b.mT(), a.mT(), turned, alpha, beta);
+  if (!b.is_contiguous()) return multiply_parts(out.mT(), b.mT(), a.mT(), turned, alpha, beta);
+  const int64_t m = a.size(-2);
+  const bool scaled = alpha.toComplexDouble() != 1.0;
+  const at::Tensor from = at::view_as_real(scaled ? a * alpha : a);
+  const at::Tensor left = at::cat({from.select(-1, 0), from.select(-1, 1)}, -2);
+  at::DimVector sizes(out.sizes());
+  sizes[sizes.size() - 2] *= 2;
+  sizes.back() *= 2;
+  const at::Tensor both = at::empty(sizes, left.options());
+  matmul_into(both, left, parts_of(b));
+  const bool adds = add.defined() && beta.toComplexDouble() != 0.0;
+  const at::Tensor more = adds ? add * beta : add, to = at::view_as_real(out);
+  const at::Tensor pairs = both.unflatten(-1, {-1, 2});
+  const auto part = [&](int64_t first, int64_t which) {
+    return pairs.narrow(-3, first, m).select(-1, which);
+  };
+  at::Tensor real = to.select(-1, 0), imaginary = to.select(-1, 1);
+  at::sub_out(real, part(0, 0), part(m, 1));
+  at::add_out(imaginary, part(0, 1), part(m, 0));
+  if (adds) at::Tensor(out).add_(more);
+}
+
 // Where copies of the factors cost little beside their product. What is copied twice over is B.
+constexpr int64_t kFew = 8;
 bool multiplies_parts(const at::Tensor& out, int64_t m, int64_t n, int64_t k) {
-  constexpr int64_t kFew = 8, kProducts = 1 << 15;
-  return out.is_complex() && m >= kFew && n >= kFew && k >= kFew && m * n * k >= kProducts;
+  constexpr int64_t kProducts = 1 << 15;
+  return out.is_complex() && k >= kFew && m * n * k >= kProducts;
 }
 
 }  // namespace
@@ -85,7 +123,10 @@ void matmul_into(const at::Tensor& out, const at::Tensor& left, const at::Tensor
   const DType type = dtype_of(a);
   const int64_t batch = out.dim() == 3 ? out.size(0) : 1, m = out.dim() > 1 ? out.size(-2) : 1;
   const int64_t n = out.size(-1), k = a.size(-1);
-  if (multiplies_parts(out, m, n, k)) return multiply_parts(out, a, b, add, alpha, beta);
+  if (multiplies_parts(out, m, n, k)) {
+    const bool few = m < kFew || n < kFew;
+    return (few ? multiply_few_parts : multiply_parts)(out, a, b, add, alpha, beta);
+  }
   const bool thin = is_thin(m, n);
   const Tiling t =
       thin ? thin_tiling(m, n) : matmul_tiling(m, n, k, batch, driver::compute_threads());

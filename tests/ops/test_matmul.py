@@ -259,7 +259,8 @@ def test_integers_around_the_edges_of_tiles(isa, dtype, m, n, k):
 
 @pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128], ids=str)
 @pytest.mark.parametrize("m, n, k", [(3, 5, 7), (8, 8, 512), (33, 40, 129), (64, 70, 65),
-                                     (200, 9, 33), (9, 200, 34), (16, 16, 0)])
+                                     (200, 9, 33), (9, 200, 34), (16, 16, 0), (1, 150, 300),
+                                     (3, 300, 65), (300, 2, 70), (1, 1, 40000)])
 def test_complex_products_are_those_of_their_parts(isa, dtype, m, n, k):
     a, b, c = (data(2, *s, seed=i, dtype=dtype)
                for i, s in enumerate(((m, k), (k, n), (m, n))))
@@ -288,4 +289,8 @@ def test_complex_products_are_those_of_their_parts(isa, dtype, m, n, k):
     same(torch.addmm(row, da[0], db[0]), row.cpu() + want[0])
     nothing = torch.full_like(got, float("nan"))
     same(torch.baddbmm(nothing, da, db, beta=0), want)
+    vector, added = db[0, :, 0], dc.to(want.dtype)[0, :, 0].contiguous()
+    exact = torch.addmv(added.cpu(), a[0].to(want.dtype), vector.cpu().to(want.dtype), alpha=2j)
+    same(torch.addmv(added, da[0].to(want.dtype), vector.to(want.dtype), alpha=2j), exact)
+    same(added.clone().addmv_(da[0].to(want.dtype), vector.to(want.dtype), alpha=2j), exact)
     same_for_any_threads(lambda: da @ db)
