@@ -152,12 +152,13 @@ TRN_F log_add(T a, T b, double factor) {
 }
 // In double where the two parts of the sum cancel.
 TRN_F log_add_wide(T a, T b, double factor) {
-  const double x = a, y = b, m = x > y ? x : y, e = wide_exp<T>(-__builtin_fabs(x - y) * factor);
-  const double u = 1 + e, short_of = (e - (u - 1)) / u;
-  const double rest = is_double<T> ? __builtin_log1p(e) : wide_log<T>(u) + short_of;
-  const bool same = (m_fabs(a) == infinity<T>() && a == b) || is_nan(a) || is_nan(b);
-  // Of equal arguments exactly 1: the sum may cancel.
-  return same ? a + b : static_cast<T>(m + (factor != 1 && x == y ? 1 : rest / factor));
+  const double x = a, y = b, m = x > y ? x : y, d = x == y ? 0 : __builtin_fabs(x - y);
+  const double e = wide_exp<T>(-d * factor), u = 1 + e, short_of = (e - (u - 1)) / u;
+  double rest;
+  if constexpr (is_double<T>) rest = __builtin_log1p(e);
+  else rest = log_in_double(u) + short_of;
+  // Of equal powers of two exactly 1: the sum may cancel.
+  return static_cast<T>(m + (factor == 1 ? rest : d == 0 ? 1 : rest / factor));
 }
 TRN_INLINE bool seldom_logaddexp(float a, float b) {
   const float m = a < b ? b : a;

@@ -53,7 +53,8 @@ namespace {
   }                                                                                           \
   TRN_REGISTER(#name, DType::type, run_##name##_##type);
 
-// The same in blocks: loops without the calls of seldom elements where there are none.
+// The same in blocks: loops without the calls of seldom elements where there are none. Integers
+// have one result either way, so that a block that has some goes their way whole.
 #define TRN_MAP_BODY_SELDOM(type, name, arity, result, ...)                                    \
   static void loop_##name##_##type(void* out, const void* const* in, int64_t n, const Call&) { \
     constexpr int64_t kBlock = 256;                                                            \
@@ -72,8 +73,9 @@ namespace {
       for (int64_t i = begin; i < end; ++i) any |= seldom_##name(pa[i], pb[i]);                \
       if (any) {                                                                               \
         for (int64_t i = begin; i < end; ++i)                                                  \
-          o[i] = seldom_##name(pa[i], pb[i]) ? value(pa[i], pb[i], std::true_type{})           \
-                                             : value(pa[i], pb[i], std::false_type{});         \
+          o[i] = std::is_integral_v<T> || seldom_##name(pa[i], pb[i])                          \
+                     ? value(pa[i], pb[i], std::true_type{})                                   \
+                     : value(pa[i], pb[i], std::false_type{});                                 \
       } else {                                                                                 \
         _Pragma("GCC ivdep") for (int64_t i = begin; i < end; ++i) o[i] =                      \
             value(pa[i], pb[i], std::false_type{});                                            \
