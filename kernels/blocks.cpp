@@ -1,9 +1,8 @@
 // The walk over blocks.
 #include "blocks.h"
 
-#include <cstring>
-
 #include "conversions.h"
+#include "copy_bytes.h"
 #include "short_rows.h"
 
 namespace trn::TRN_ISA_NAMESPACE {
@@ -140,7 +139,7 @@ void convert_run(void* dst, DType dt, int64_t ds, const void* src, DType st, int
   if (dt == st) {
     const int64_t size = dtype_size(dt);
     if (ds == 1 && ss == 1) {
-      std::memcpy(dst, src, n * size);
+      copy_bytes(dst, src, n * size);
       return;
     }
     switch (size) {

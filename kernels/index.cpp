@@ -75,7 +75,7 @@ void index(const Call& call, const Range& range) {
       if (place < 0) {
         for (int64_t k = 0; k < run; ++k) to[k * to_step] = U{};
       } else if (to_step == 1 && from_step == 1) {
-        __builtin_memcpy(to, from, run * sizeof(U));
+        copy_bytes(to, from, run * static_cast<int64_t>(sizeof(U)));
       } else {
         for (int64_t k = 0; k < run; ++k) to[k * to_step] = from[k * from_step];
       }

@@ -6,6 +6,7 @@
 // one set of the cache.
 #pragma once
 
+#include "copy_bytes.h"
 #include "transpose.h"
 
 namespace trn {
@@ -75,27 +76,6 @@ TRN_INLINE Range share_of(int64_t units, const Call& call, Range range) {
   range.begin = scaled(range.begin);
   range.end = scaled(range.end);
   return range;
-}
-
-// An element that is as wide as a short row.
-template <int kBytes>
-struct __attribute__((packed, may_alias)) Element {
-  uint8_t byte[kBytes];
-};
-
-// Copies n bytes. Short rows in order: the C library goes backwards where both addresses are alike
-// in their lowest bits, which stops the processor's own fetching.
-TRN_INLINE void copy_bytes(char* to, const char* from, int64_t n) {
-  constexpr int64_t kBytes = 256, kShort = 2560;
-  if (n > kShort) {
-    __builtin_memcpy(to, from, n);
-    return;
-  }
-  using Piece = Element<kBytes>;
-  int64_t i = 0;
-  for (; i + kBytes <= n; i += kBytes)
-    *reinterpret_cast<Piece*>(to + i) = *reinterpret_cast<const Piece*>(from + i);
-  __builtin_memcpy(to + i, from + i, n - i);
 }
 
 template <class U>

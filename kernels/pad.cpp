@@ -5,6 +5,7 @@
 // ints[3]: 1 to reflect, 0 to repeat the edge.
 #include "blocks.h"
 #include "complex_arithmetic.h"
+#include "copy_bytes.h"
 
 namespace trn {
 namespace {
@@ -71,9 +72,9 @@ void pad(const Call& call, const Range& range) {
       continue;
     }
     rows.each(0, rows.begin, copy);
-    __builtin_memcpy(out.as<U>() + rows.row + rows.begin,
-                     in.as<U>() + rows.source_row + rows.begin - rows.before,
-                     (rows.end - rows.begin) * sizeof(U));
+    copy_bytes(out.as<U>() + rows.row + rows.begin,
+               in.as<U>() + rows.source_row + rows.begin - rows.before,
+               (rows.end - rows.begin) * static_cast<int64_t>(sizeof(U)));
     rows.each(rows.end, rows.width, copy);
   }
 }

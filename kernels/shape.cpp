@@ -1,6 +1,7 @@
 // Sequences, triangles and rolls: tensors made or rearranged by position alone.
 #include "blocks.h"
 #include "complex.h"
+#include "copy_bytes.h"
 #include "walk.h"
 
 namespace trn {
@@ -83,16 +84,6 @@ void triangle(const Call& call, const Range& range) {
   }
 }
 
-// In pieces: what C libraries do with long runs is slow where the two differ by less than a
-// register within a page, as those of a roll do.
-template <class U>
-TRN_INLINE void copy_run(U* to, const U* from, int64_t n) {
-  constexpr int64_t kPiece = 4096 / sizeof(U);
-  int64_t i = 0;
-  for (; i + kPiece <= n; i += kPiece) __builtin_memcpy(to + i, from + i, 4096);
-  __builtin_memcpy(to + i, from + i, (n - i) * sizeof(U));
-}
-
 // out[outer, (i + shift) mod size, inner] = in[outer, i, inner]. ints[0]: shift in [0, size).
 // Items are outer * size rows.
 template <class U>
@@ -114,7 +105,7 @@ void roll(const Call& call, const Range& range) {
       // Up to where rows wrap, or end.
       n = (wraps ? size : size - shift) - i;
       n = n < range.end - item ? n : range.end - item;
-      copy_run(to, from, n * inner);
+      copy_bytes(to, from, n * inner * static_cast<int64_t>(sizeof(U)));
     } else {
       for (int64_t k = 0; k < inner; ++k) to[k * out.strides[2]] = from[k * in.strides[2]];
     }

@@ -45,6 +45,20 @@ def test_repeated_reversed_and_skipped(isa, dtype):
     assert torch.equal(there[3:4, 5:6].clone().cpu(), x[3:4, 5:6])
 
 
+@pytest.mark.parametrize("shift", [1, 3, 15, 16, 63, 64, 1021])
+@pytest.mark.parametrize("size", [640, 641, 5000, 100003])
+def test_shifted_within_a_page(isa, size, shift):
+    x = torch.arange(size + shift, dtype=torch.float32)
+    there = x.to("trn")
+    ahead, behind = torch.zeros_like(there), torch.zeros_like(there)
+    ahead[shift:].copy_(there[:-shift])
+    behind[:-shift].copy_(there[shift:])
+    assert torch.equal(ahead.cpu()[shift:], x[:-shift]) and not ahead.cpu()[:shift].any()
+    assert torch.equal(behind.cpu()[:-shift], x[shift:]) and not behind.cpu()[-shift:].any()
+    rows = there.expand(3, -1).contiguous()
+    assert torch.equal(rows.roll(shift, 1).cpu(), rows.cpu().roll(shift, 1))
+
+
 def test_several_threads_share_one_copy():
     x = numbers(700, 900, dtype=torch.float32)
     assert torch.equal(x.to("trn").t().contiguous().cpu(), x.t())
