@@ -57,6 +57,8 @@ def _shapes(tiny: bool) -> Iterator[Row]:
                          8.0 * n * n),
         "cat 4, dim 1": (lambda d: _one(d, (n, n // 4), lambda x: torch.cat([x] * 4, 1)),
                          8.0 * n * n),
+        "roll 3, dim 1": (lambda d: _one(d, (n, n), lambda x: x.roll(3, 1)), 8.0 * n * n),
+        "outer": (lambda d: _pair(d, (n,), (n,), torch.outer), 4.0 * n * n),
         "index_select": (lambda d: _indexed(d, n, lambda x, i: x.index_select(0, i)), 8.0 * n * n),
         "index x[i]": (lambda d: _indexed(d, n, lambda x, i: x[i]), 8.0 * n * n),
         "gather": (lambda d: _gathered(d, n, lambda x, i: x.gather(1, i)), 16.0 * n * n),
